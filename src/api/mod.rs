@@ -1,0 +1,14 @@
+//! What users write and read: the kinds, their conditions, reasons and names.
+//!
+//! Owns serde shapes and schema only. It must not know a client, a clock or a decision.
+
+pub mod binding;
+pub mod names;
+pub mod policy;
+pub mod reason;
+pub mod status;
+
+pub use binding::{ExternalSecretBinding, ExternalSecretBindingSpec};
+pub use policy::{SecretAccessPolicy, SecretAccessPolicySpec};
+pub use reason::Reason;
+pub use status::ExternalSecretBindingStatus;
