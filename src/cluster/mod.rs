@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod report;
+pub mod rights;
 pub mod table;
 pub mod views;
 

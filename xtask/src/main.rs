@@ -1,6 +1,9 @@
-//! The project's own commands, run as `cargo xtask <command>`.
+//! The project's own commands: `cargo xtask <verb>`, one file per verb.
 
+mod check;
 mod control_plane;
+mod generate;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -9,23 +12,29 @@ use clap::{Parser, Subcommand};
 /// The project's own commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-struct Arguments {
+struct Cli {
     #[command(subcommand)]
-    command: Command,
+    verb: Verb,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Verb {
+    /// Write the generated files: crds/, the chart's copies, its RBAC rules
+    Generate(generate::Args),
+    /// Format, lints, generated files, documentation
+    Check,
     /// Run a real control plane with a simulated node until stopped (Ctrl-C)
     ControlPlane(control_plane::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::ControlPlane(arguments) => control_plane::run(arguments).await,
+    let ended = match Cli::parse().verb {
+        Verb::Generate(args) => generate::run(args),
+        Verb::Check => check::run(),
+        Verb::ControlPlane(args) => control_plane::run(args).await.map_err(Into::into),
     };
-    match outcome {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
