@@ -7,9 +7,12 @@
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
 
+pub mod canary;
 pub mod control_plane;
 mod error;
+pub mod install;
 pub mod node;
+pub mod operator;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
