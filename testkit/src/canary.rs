@@ -17,6 +17,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
+use rand::Rng;
 
 /// The shortest piece of a value that counts as a leak.
 pub const PIECE: usize = 8;
@@ -36,7 +37,7 @@ impl Canaries {
             b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789/+=\"\\&%$#@!?:;,<>{}~^ ";
         self.made.fetch_add(1, Ordering::Relaxed);
         let text: String = (0..28)
-            .map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())]))
+            .map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]))
             .collect();
         self.register(text.as_bytes());
         text
@@ -44,7 +45,8 @@ impl Canaries {
 
     /// A new random value of letters and digits, for places that take no others.
     pub fn plain(&self) -> String {
-        let text: String = (0..28).map(|_| fastrand::alphanumeric()).collect();
+        let letters = rand::rng().sample_iter(rand::distr::Alphanumeric);
+        let text: String = letters.take(28).map(char::from).collect();
         self.register(text.as_bytes());
         text
     }

@@ -1,12 +1,14 @@
 //! The test bed: real parts where a real part can run on a laptop, and
 //! simulations with real limits where it cannot.
 //!
+//! - [`aws`]: Secrets Manager and STS with their real limits.
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
 
+pub mod aws;
 pub mod canary;
 pub mod control_plane;
 mod error;
