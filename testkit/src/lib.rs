@@ -4,12 +4,14 @@
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
+//! - [`shared`]: one of each for all tests of a process.
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
 
 pub mod control_plane;
 mod error;
 pub mod node;
+pub mod shared;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
