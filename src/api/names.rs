@@ -55,3 +55,7 @@ pub const SUFFIX_CANDIDATE: &str = "-keyferry-candidate";
 
 /// Name of the Secret in the operator's namespace that holds the install key.
 pub const INSTALL_KEY_SECRET: &str = "keyferry-install-key";
+
+/// Annotation by which Helm leaves an object alone on uninstall (source: Helm, "Tell Helm Not To
+/// Uninstall a Resource"); Argo CD honours it too.
+pub const ANNOTATION_HELM_KEEP: &str = "helm.sh/resource-policy";

@@ -1,0 +1,11 @@
+//! Kubernetes: reads and writes. Decisions are made in `core`; these files carry them out.
+
+pub mod apply;
+pub mod error;
+pub mod install_key;
+pub mod raw;
+pub mod secret_body;
+pub mod secrets;
+
+pub use error::ClusterError;
+pub use raw::Raw;
