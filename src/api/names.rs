@@ -52,3 +52,10 @@ pub const SUFFIX_CANDIDATE: &str = "-keyferry-candidate";
 
 /// Name of the Secret in the operator's namespace that holds the install key.
 pub const INSTALL_KEY_SECRET: &str = "keyferry-install-key";
+
+/// Session tag that keyferry sets to the binding's namespace when it assumes `source.roleArn`.
+/// Tag keys are case-insensitive to STS, so no spelling of it may be chosen by a user.
+pub const SESSION_TAG_NAMESPACE: &str = "keyferry-namespace";
+
+/// Name of the access policy that is compiled in, or read from the install's file in its place.
+pub const BUILT_IN_POLICY: &str = "default";
