@@ -269,7 +269,7 @@ pub struct ValueRule {
     /// Greatest length in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<i64>,
-    /// Regular expression the whole value must match (RE2 syntax; anchor it yourself).
+    /// Regular expression that must be found in the value (RE2 syntax); `^` and `$` anchor it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
 }

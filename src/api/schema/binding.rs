@@ -65,25 +65,34 @@ fn own_name_is_free() -> Rule {
             "(has(self.spec.target) && has(self.spec.target.name)) || (!self.metadata.name.endsWith('{SUFFIX_PREVIOUS}') && !self.metadata.name.endsWith('{SUFFIX_CANDIDATE}'))"
         ),
         format!(
-            "the Secret would be named like the binding, and names ending in {SUFFIX_PREVIOUS} or {SUFFIX_CANDIDATE} are taken: set another `spec.target.name`"
+            "must be set: the binding's own name ends in {SUFFIX_PREVIOUS} or {SUFFIX_CANDIDATE}, and keyferry names Secrets of its own so"
         ),
     )
+    .at(".spec.target.name")
 }
 
 /// Kubernetes cannot change a Secret's type, so a new type needs a new Secret.
+///
+/// Spelled out case by case: of `orValue` and of a choice between strings the server's cost estimate
+/// does not know the length.
 fn type_stays() -> Rule {
-    let type_of = |o: &str| format!("{o}.spec.?target.?type.orValue('Opaque')");
-    let name_of = |o: &str| format!("{o}.spec.?target.?name.orValue({o}.metadata.name)");
+    let same = |field: &str, default: &str| {
+        let given = |o: &str| format!("has({o}.spec.target) && has({o}.spec.target.{field})");
+        format!(
+            "({new} ? ({old} ? self.spec.target.{field} == oldSelf.spec.target.{field} : self.spec.target.{field} == {default}) : (!({old}) || oldSelf.spec.target.{field} == {default}))",
+            new = given("self"),
+            old = given("oldSelf"),
+        )
+    };
     must(
         format!(
-            "{} == {} || {} != {}",
-            type_of("self"),
-            type_of("oldSelf"),
-            name_of("self"),
-            name_of("oldSelf")
+            "{} || !{}",
+            same("type", "'Opaque'"),
+            same("name", "self.metadata.name")
         ),
-        "`spec.target.type` changes only together with `spec.target.name`: Kubernetes cannot change the type of a Secret that exists",
+        "changes only together with `spec.target.name`: Kubernetes cannot change the type of a Secret that exists",
     )
+    .at(".spec.target.type")
 }
 
 fn stale_after_interval() -> Rule {
@@ -92,8 +101,9 @@ fn stale_after_interval() -> Rule {
         format!(
             "!has(self.staleAfter) || !has(self.refreshInterval) || !self.staleAfter.matches('{shape}') || !self.refreshInterval.matches('{shape}') || duration(self.staleAfter) >= duration(self.refreshInterval)"
         ),
-        "`staleAfter` must not be shorter than `refreshInterval`: the value would be stale before it is read again",
+        "must not be shorter than `refreshInterval`: the value would be stale before it is read again",
     )
+    .at(".staleAfter")
 }
 
 fn regions_agree_with_source() -> Rule {
@@ -103,8 +113,9 @@ fn regions_agree_with_source() -> Rule {
         format!(
             "!has(self.source) || !has(self.source.region) || ((!has(self.data) || self.data.map(d, d.from.secret).all(r, {elsewhere})) && (!has(self.dataFrom) || self.dataFrom.filter(d, has(d.secret)).map(d, d.secret).all(r, {elsewhere})))"
         ),
-        "the ARN of a reference names another region than `source.region`: leave one of the two out, or make two bindings",
+        "the ARN of a reference names another region: leave `source.region` out, or make two bindings",
     )
+    .at(".source.region")
 }
 
 /// Without `source.region` the ARNs choose the region, so they must choose one.
@@ -128,9 +139,7 @@ fn template_repeats_no_key() -> Rule {
         format!("!has(self.template) || !has(self.data) || !self.data.exists(d, {clash})"),
         "a key must not be both fetched in `data` and composed in `template.data`, unless `template.keep` is set without it",
     )
-    .naming(format!(
-        "'\"' + self.data.filter(d, {clash})[0].key + '\" is both fetched in `data` and composed in `template.data`: rename one, or set `template.keep` without it'"
-    ))
+    .at(".template.data")
 }
 
 fn source() -> Vec<Node> {
@@ -266,7 +275,10 @@ fn validate() -> Vec<Node> {
         Node::text("spec.validate.rules[].key", limits::SECRET_KEY_CHARS).rules([shapes::key()]),
         Node::number("spec.validate.rules[].minLength", 0.0, bytes),
         Node::number("spec.validate.rules[].maxLength", 0.0, bytes),
-        Node::text("spec.validate.rules[].pattern", limits::PATTERN_CHARS),
+        Node::text("spec.validate.rules[].pattern", limits::PATTERN_CHARS).rules([must(
+            "''.matches(self) ? true : true",
+            "must be a regular expression (RE2 syntax)",
+        )]),
     ]
 }
 
@@ -294,10 +306,10 @@ fn target() -> Vec<Node> {
             type_sentence,
         )]),
         Node::map("spec.target.labels", limits::TARGET_METADATA_ENTRIES)
-            .rules(shapes::metadata_keys("label")),
+            .rules(shapes::metadata_keys("a label")),
         Node::text_or_empty("spec.target.labels{}", 63).rules([shapes::label_value()]),
         Node::map("spec.target.annotations", limits::TARGET_METADATA_ENTRIES)
-            .rules(shapes::metadata_keys("annotation")),
+            .rules(shapes::metadata_keys("an annotation")),
         Node::text_or_empty(
             "spec.target.annotations{}",
             limits::ANNOTATION_VALUE_CHARS,

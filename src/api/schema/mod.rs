@@ -53,6 +53,7 @@ pub(super) struct Rule {
     rule: String,
     message: String,
     expression: Option<String>,
+    field: Option<&'static str>,
 }
 
 /// The rule must hold, or `message` is shown.
@@ -61,6 +62,7 @@ pub(super) fn must(rule: impl Into<String>, message: impl Into<String>) -> Rule 
         rule: rule.into(),
         message: message.into(),
         expression: None,
+        field: None,
     }
 }
 
@@ -68,6 +70,12 @@ impl Rule {
     /// A CEL expression for a sentence that names what was written; the fixed one stays as fallback.
     pub(super) fn naming(mut self, expression: impl Into<String>) -> Self {
         self.expression = Some(expression.into());
+        self
+    }
+
+    /// The field that the server shows, as a path below the node (`.name`), where that says more.
+    pub(super) const fn at(mut self, field: &'static str) -> Self {
+        self.field = Some(field);
         self
     }
 }
@@ -174,6 +182,7 @@ impl From<&Rule> for ValidationRule {
             rule: rule.rule.clone(),
             message: Some(rule.message.clone()),
             message_expression: rule.expression.clone(),
+            field_path: rule.field.map(str::to_owned),
             ..Self::default()
         }
     }

@@ -143,10 +143,10 @@ pub(super) fn metadata_keys(what: &str) -> [Rule; 2] {
         ),
         must(
             format!("!self.exists(k, {reserved})"),
-            format!("{what} must not be set {RESERVED_WHY}"),
+            format!("{what} must not have a name {RESERVED_WHY}"),
         )
         .naming(format!(
-            "'{what} \"' + self.filter(k, {reserved})[0] + '\" must not be set: names {RESERVED_WHY}'"
+            "'\"' + self.filter(k, {reserved})[0] + '\" must not be set: names {RESERVED_WHY}'"
         )),
     ]
 }
@@ -180,7 +180,7 @@ pub(super) fn prefix() -> Rule {
 /// A glob; `characters` is a regular expression's class without brackets, `what` names what is matched.
 pub(super) fn glob(characters: &str, what: &str) -> Rule {
     must(
-        format!("self.replace('{{namespace}}', '').matches('^[{characters}*?]*$')"),
+        format!("self.replace('{{namespace}}', '').matches('^[*?{characters}]*$')"),
         format!(
             "must be a glob over {what}: `*` stands for any characters, `?` for one, `{{namespace}}` for the name of the namespace"
         ),
