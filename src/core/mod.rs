@@ -1,7 +1,9 @@
 //! Decisions. Pure: no client, no AWS type, no clock, no async; time and jitter come in as arguments.
 
+pub mod access;
 pub mod entry;
 pub mod finding;
+pub mod glob;
 pub mod recipe;
 pub mod value;
 
