@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use keyferry::api::crds::crds_yaml;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, crds};
+use keyferry::cli::{Cli, Verb};
 use keyferry::cluster::rights;
 use keyferry::{app, telemetry};
 
@@ -17,7 +18,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Run(args) => run(*args),
-        Verb::Crds => crds::yaml().map(print).map_err(Into::into),
+        Verb::Crds => crds_yaml().map(print).map_err(Into::into),
         Verb::Rights => rights::rules_yaml().map(print).map_err(Into::into),
     };
     ended.unwrap_or_else(|error| {

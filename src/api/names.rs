@@ -59,3 +59,10 @@ pub const INSTALL_KEY_SECRET: &str = "keyferry-install-key";
 /// Annotation by which Helm leaves an object alone on uninstall (source: Helm, "Tell Helm Not To
 /// Uninstall a Resource"); Argo CD honours it too.
 pub const ANNOTATION_HELM_KEEP: &str = "helm.sh/resource-policy";
+
+/// Session tag that keyferry sets to the binding's namespace when it assumes `source.roleArn`.
+/// Tag keys are case-insensitive to STS, so no spelling of it may be chosen by a user.
+pub const SESSION_TAG_NAMESPACE: &str = "keyferry-namespace";
+
+/// Name of the access policy that is compiled in, or read from the install's file in its place.
+pub const BUILT_IN_POLICY: &str = "default";

@@ -2,7 +2,6 @@
 //!
 //! Reads arguments and prints; what a verb does lies in the rooms it calls.
 
-pub mod crds;
 pub mod duration;
 pub mod run;
 

@@ -1,5 +1,6 @@
 //! Decisions. Pure: no client, no AWS type, no clock, no async; time and jitter come in as arguments.
 
+pub mod access;
 pub mod annotations;
 pub mod change;
 pub mod class;
@@ -8,6 +9,7 @@ pub mod duration;
 pub mod entry;
 pub mod events;
 pub mod finding;
+pub mod glob;
 pub mod managers;
 pub mod ownership;
 pub mod recipe;

@@ -88,14 +88,15 @@ fn documents(text: &str) -> impl Iterator<Item = &str> {
         .filter(|document| !document.trim().is_empty())
 }
 
-/// `externalsecretbindings.yaml` for the CRD `externalsecretbindings.keyferry.dev`.
+/// `keyferry.dev_externalsecretbindings.yaml` for the CRD `externalsecretbindings.keyferry.dev`.
 fn file_name(document: &str) -> Ended<String> {
     let name = document
         .lines()
         .find_map(|line| line.strip_prefix("  name: "))
-        .and_then(|name| name.split('.').next())
+        .and_then(|name| name.split_once('.'))
         .ok_or("a document of `keyferry crds` has no metadata.name")?;
-    Ok(format!("{name}.yaml"))
+    let (plural, group) = name;
+    Ok(format!("{group}_{plural}.yaml"))
 }
 
 /// Paths that differ from what is wanted, and files in generated folders that nobody wants.
@@ -141,7 +142,7 @@ mod tests {
                 .iter()
                 .all(|document| document.starts_with("kind: ") && !document.contains("---"))
         );
-        assert_eq!(file_name(found[1])?, "bs.yaml");
+        assert_eq!(file_name(found[1])?, "keyferry.dev_bs.yaml");
         assert!(file_name("kind: C\n").is_err());
         Ok(())
     }
