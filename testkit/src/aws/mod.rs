@@ -15,12 +15,15 @@ mod http;
 mod iam;
 mod pod_identity;
 mod policy;
+mod proxy;
 mod quota;
 mod region;
 mod request;
 mod secrets_manager;
+mod seed;
 mod store;
 mod sts;
+mod tls;
 mod tokens;
 
 use std::collections::HashMap;
@@ -40,9 +43,12 @@ pub use error::AwsError;
 pub use faults::Fault;
 pub use iam::Role;
 pub use policy::Statement;
+pub use proxy::Proxy;
 pub use quota::QuotaGroup;
 pub use region::Region;
+pub use seed::SeedError;
 pub use store::{CURRENT, MAX_VALUE_BYTES, PREVIOUS, SecretValue, StaleScope};
+pub use tls::TlsEndpoint;
 
 use calls::CallLog as Log;
 use faults::Faults;
@@ -92,9 +98,7 @@ impl FakeAws {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(&options));
-        let app = axum::Router::new()
-            .fallback(http::serve)
-            .with_state(shared.clone());
+        let app = router(shared.clone());
         let server = tokio::spawn(async move {
             // Accept errors are retried inside; this ends only with the task.
             let _ = axum::serve(listener, app).await;
@@ -133,6 +137,11 @@ impl Drop for FakeAws {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// The one handler behind every listener.
+fn router(shared: Arc<Shared>) -> axum::Router {
+    axum::Router::new().fallback(http::serve).with_state(shared)
 }
 
 /// Everything that changes, behind one lock that is never held across an await.
