@@ -2,7 +2,7 @@
 //!
 //! It owns the truth that tests compare with: what is stored, who may read it, what was asked how
 //! often. Real SDK clients talk to it over HTTP; tests steer it through [`FakeAws`]. Region and
-//! account come from the credentials of each call. It must not become kinder than AWS: where AWS
+//! account come from the credentials of each call. Events and SQS are not here yet. It must not become kinder than AWS: where AWS
 //! refuses, it refuses, in AWS's words as far as they are known.
 //!
 //! Not modelled: signatures are parsed but not recomputed, rotation by Lambda, policies over HTTP.
@@ -130,6 +130,27 @@ impl FakeAws {
     /// URL of the Pod Identity agent, for `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub fn pod_identity_url(&self) -> String {
         format!("{}/v1/credentials", self.endpoint())
+    }
+
+    /// Environment of a Pod with Pod Identity, beside [`FakeAws::env`]; the file holds a
+    /// ServiceAccount token for the audience `pods.eks.amazonaws.com`.
+    pub fn pod_identity_env(&self, token_file: &str) -> Vec<(String, String)> {
+        let url = self.pod_identity_url();
+        let pairs = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token_file),
+        ];
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    }
+
+    /// Environment of a Pod with IRSA, beside [`FakeAws::env`]; the file holds a ServiceAccount
+    /// token for the audience `sts.amazonaws.com`.
+    pub fn web_identity_env(&self, role_arn: &str, token_file: &str) -> Vec<(String, String)> {
+        let pairs = [
+            ("AWS_ROLE_ARN", role_arn),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file),
+        ];
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
     }
 }
 
