@@ -143,13 +143,17 @@ async fn delayed_calls_are_answered() {
 async fn quotas_throttle_by_account_and_region() {
     let aws = start().await;
     let sm = client(&aws);
-    aws.set_quota(QuotaGroup::List, 3.0);
+    aws.set_quota(QuotaGroup::List, 1.0);
+    aws.set_quota(QuotaGroup::Sts, 1.0);
     aws.scale_quotas(Some(0.001));
     let list = || sm.list_secrets().send();
     assert!(list().await.is_ok(), "a bucket never holds less than one");
     assert_eq!(code(list().await), "ThrottlingException");
     let east = client_as(&aws, keys(KEY), "us-east-1");
     assert!(east.list_secrets().send().await.is_ok());
+    let sts = sts_as(&aws, keys(KEY));
+    assert!(sts.get_caller_identity().send().await.is_ok());
+    assert_eq!(code(sts.get_caller_identity().send().await), "Throttling");
     aws.scale_quotas(None);
     for _ in 0..20 {
         assert!(list().await.is_ok());

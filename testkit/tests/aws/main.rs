@@ -6,4 +6,6 @@ mod identity;
 mod kit;
 mod lists;
 mod reads;
+
+mod transport;
 mod writes;
