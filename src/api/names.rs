@@ -45,6 +45,9 @@ pub const MARKER_PREFIX: &str = "rollout.keyferry.dev";
 /// source: amazon-eks-pod-identity-webhook README).
 pub const ANNOTATION_ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 
+/// Session tag set on every `roleArn` step: the binding's namespace.
+pub const SESSION_TAG_NAMESPACE: &str = "keyferry-namespace";
+
 /// Suffix of the companion Secret that holds the previous bytes while a rollout is open.
 pub const SUFFIX_PREVIOUS: &str = "-keyferry-previous";
 /// Suffix of the Secret that holds a candidate during preflight.
