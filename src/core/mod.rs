@@ -1,6 +1,9 @@
 //! Decisions. Pure: no client, no AWS type, no clock, no async; time and jitter come in as arguments.
 
+pub mod conditions;
+pub mod duration;
 pub mod entry;
+pub mod events;
 pub mod finding;
 pub mod recipe;
 pub mod value;
@@ -9,3 +12,4 @@ pub use entry::{Entry, EntryAsk, EntryValue, Fetched, PrefixAsk, SecretId, Versi
 pub use finding::Finding;
 pub use recipe::Recipe;
 pub use value::SecretValue;
+pub mod schedule;

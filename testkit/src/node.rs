@@ -1,0 +1,3 @@
+//! Simulated nodes.
+/// stub
+pub struct NodeSimulator;
