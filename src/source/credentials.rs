@@ -2,7 +2,7 @@
 //! refuses them. The SDK's own identity cache is not used: it forgets who we became and why we could not.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -11,6 +11,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials, error::CredentialsError, future},
 };
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::identity::Caller;
@@ -133,10 +134,7 @@ pub(super) struct Held(Arc<RwLock<Option<Arc<Session>>>>);
 
 impl Held {
     fn current(&self) -> Option<Arc<Session>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().clone()
     }
 
     fn fresh(&self) -> Option<Arc<Session>> {
@@ -151,12 +149,12 @@ impl Held {
 
     fn put(&self, session: Session) -> Arc<Session> {
         let session = Arc::new(session);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        *self.0.write() = Some(session.clone());
         session
     }
 
     fn drop_if(&self, session: &Arc<Session>) {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.write();
         if held.as_ref().is_some_and(|h| Arc::ptr_eq(h, session)) {
             *held = None;
         }

@@ -289,3 +289,7 @@ pub(super) fn unavailable(
     };
     Finding::new(Reason::AwsUnavailable, fact, cure)
 }
+
+#[cfg(test)]
+#[path = "errors_tests.rs"]
+mod tests;

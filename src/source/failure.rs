@@ -100,9 +100,10 @@ impl Failure {
         self.outcome() == Outcome::Expired
     }
 
-    /// The entry, or the version of it, is not there.
-    pub fn is_not_found(&self) -> bool {
-        self.code() == Some("ResourceNotFoundException")
+    /// Another spelling of the id might be answered: it was not found, or not allowed as it stands (IAM
+    /// compares the text as it was sent, so a partial ARN can be denied where the entry is allowed).
+    pub fn may_be_misspelt(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.may_be_misspelt())
     }
 
     /// The word for metrics.
@@ -144,6 +145,14 @@ impl Refusal {
             _ if self.status >= 500 => Outcome::Unavailable,
             _ => Outcome::Refused,
         }
+    }
+
+    /// See [`Failure::may_be_misspelt`].
+    pub fn may_be_misspelt(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "ResourceNotFoundException" | "AccessDeniedException"
+        )
     }
 
     /// Whether AWS's text holds these words.

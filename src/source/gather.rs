@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
@@ -39,7 +40,7 @@ impl Default for Gather {
 impl Gather {
     /// Takes an ask in; false if it is too late or there is no room.
     pub fn add(&self, id: &SecretId, wire: String, own_account: Option<&str>) -> bool {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = self.plan.lock();
         let Some(plan) = plan.as_mut() else {
             return false;
         };
@@ -57,11 +58,7 @@ impl Gather {
 
     fn take(&self) -> Plan {
         self.sent.store(true, Relaxed);
-        self.plan
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .unwrap_or_default()
+        self.plan.lock().take().unwrap_or_default()
     }
 }
 

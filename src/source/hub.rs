@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -47,9 +48,10 @@ pub enum Freshness {
 /// hold up what works, and many, because what hangs costs nothing.
 const SUSPECT_LANES: usize = 64;
 
-pub(super) type ReadResult = Result<Arc<Entry>, Finding>;
+type ReadResult = Result<Arc<Entry>, Finding>;
 type ListResult = Result<Arc<Vec<Listed>>, Finding>;
-pub(super) type BatchRun = Shared<BoxFuture<'static, Arc<Answers>>>;
+type BatchRun = Shared<BoxFuture<'static, Arc<Answers>>>;
+type WeakBatchRun = WeakShared<BoxFuture<'static, Arc<Answers>>>;
 
 /// Shared reads of one identity in one region. Callers may be dropped at any time: a read lives as long as
 /// one of them waits.
@@ -66,7 +68,7 @@ pub struct Hub {
 
 pub(super) struct State {
     /// The batch that still takes asks.
-    gathering: Option<(Arc<Gather>, WeakShared<BoxFuture<'static, Arc<Answers>>>)>,
+    gathering: Option<(Arc<Gather>, WeakBatchRun)>,
     flights: HashMap<EntryAsk, Flight>,
     listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
     reuse: Reuse,
@@ -187,7 +189,7 @@ impl Hub {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Drops values that are past their seconds and flights nobody waits for.
@@ -319,7 +321,7 @@ impl Hub {
     async fn get(&self, ask: &EntryAsk) -> Result<Entry, Failure> {
         let first = self.lock().wire(&ask.id);
         let failure = match self.get_as(&first, ask).await {
-            Err(failure) if failure.is_not_found() => failure,
+            Err(failure) if failure.may_be_misspelt() => failure,
             result => return result,
         };
         let SecretId::Arn(arn) = &ask.id else {

@@ -109,3 +109,92 @@ impl Drop for Reuse {
         self.total.fetch_sub(bytes, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::core::{EntryValue, SecretId, SecretValue, VersionSelector};
+
+    fn ask(name: &str) -> EntryAsk {
+        EntryAsk {
+            id: SecretId::Name(name.into()),
+            version: VersionSelector::Current,
+        }
+    }
+
+    fn entry(bytes: usize) -> Arc<Entry> {
+        Arc::new(Entry {
+            arn: String::new(),
+            name: String::new(),
+            version_id: String::new(),
+            created: None,
+            value: EntryValue::Binary(SecretValue::new(vec![1; bytes])),
+        })
+    }
+
+    fn reuse(capacity: usize, total: &Arc<AtomicUsize>) -> Reuse {
+        Reuse::new(Duration::from_secs(5), capacity, total.clone())
+    }
+
+    #[test]
+    fn a_value_is_reused_for_its_seconds_and_then_gone() {
+        let (start, total) = (Instant::now(), Arc::default());
+        let mut kept = reuse(100, &total);
+        kept.put(&ask("a"), &entry(10), 1, start);
+        assert!(
+            kept.get(&ask("a"), start + Duration::from_millis(4_999))
+                .is_some()
+        );
+        let pinned = EntryAsk {
+            version: VersionSelector::Id("x".into()),
+            ..ask("a")
+        };
+        assert!(
+            kept.get(&pinned, start).is_none(),
+            "another version is another ask"
+        );
+        assert!(
+            kept.get(&ask("a"), start + Duration::from_secs(5))
+                .is_none()
+        );
+        assert_eq!(total.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn the_bound_holds_over_all_hubs_and_the_oldest_go_first() {
+        let (start, total) = (Instant::now(), Arc::default());
+        let (mut one, mut other) = (reuse(100, &total), reuse(100, &total));
+        for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
+            one.put(&ask(name), &entry(30), at as u64, start);
+        }
+        one.put(&ask("d"), &entry(30), 9, start);
+        assert!(one.get(&ask("a"), start).is_none() && one.get(&ask("d"), start).is_some());
+        other.put(&ask("a"), &entry(30), 1, start);
+        assert!(
+            other.get(&ask("a"), start).is_none(),
+            "a hub makes room only among its own"
+        );
+        one.put(&ask("huge"), &entry(101), 10, start);
+        assert!(one.get(&ask("huge"), start).is_none());
+        assert!(total.load(Relaxed) <= 100);
+        drop(one);
+        assert_eq!(total.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_later_reads_value_is_not_replaced_by_an_earlier_ones() {
+        let (start, total) = (Instant::now(), Arc::default());
+        let mut kept = reuse(100, &total);
+        kept.put(&ask("a"), &entry(2), 2, start);
+        kept.put(&ask("a"), &entry(1), 1, start);
+        assert_eq!(kept.get(&ask("a"), start).unwrap().value.bytes().len(), 2);
+        kept.put(&ask("a"), &entry(3), 3, start + Duration::from_secs(1));
+        // The first one's time runs out; the third's does not.
+        assert!(
+            kept.get(&ask("a"), start + Duration::from_secs(5))
+                .is_some()
+        );
+        assert_eq!(total.load(Relaxed), 3);
+    }
+}

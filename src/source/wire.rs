@@ -100,3 +100,150 @@ pub(super) fn may_be_one(a: &SecretId, b: &SecretId, own_account: Option<&str>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const OWN: &str = "111122223333";
+
+    fn arn(resource: &str) -> SecretId {
+        arn_in(OWN, "us-east-1", resource)
+    }
+
+    fn arn_in(account: &str, region: &str, resource: &str) -> SecretId {
+        SecretId::Arn(SecretArn {
+            partition: "aws".into(),
+            region: region.into(),
+            account: account.into(),
+            resource: resource.into(),
+        })
+    }
+
+    fn name(name: &str) -> SecretId {
+        SecretId::Name(name.into())
+    }
+
+    #[test]
+    fn arns_go_both_ways() {
+        for text in [
+            "arn:aws:secretsmanager:us-east-1:111122223333:secret:a/b-AbCdEf",
+            "arn:aws-cn:secretsmanager:cn-north-1:111122223333:secret:x",
+        ] {
+            assert_eq!(arn_text(&parse_arn(text).unwrap()), text);
+        }
+        for text in [
+            "",
+            "arn:aws:sqs:us-east-1:1:secret:x",
+            "arn:aws:secretsmanager:us-east-1:1:secret:",
+            "a/b",
+        ] {
+            assert_eq!(parse_arn(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_complete_is_a_guess_about_the_text_only() {
+        for (resource, looks) in [
+            ("db-AbCdEf", true),
+            ("path/jwt-secret", true),
+            ("db", false),
+            ("db-AbCdE", false),
+            ("db-AbC_Ef", false),
+            ("-AbCdEf", true),
+            ("", false),
+            ("dö-AbCdEf", true),
+            ("abcdeé", false),
+        ] {
+            assert_eq!(looks_complete(resource), looks, "{resource}");
+        }
+    }
+
+    #[test]
+    fn a_reply_answers_only_what_it_is_about() {
+        let reply = |resource: &str| match arn(resource) {
+            SecretId::Arn(arn) => arn,
+            SecretId::Name(_) => unreachable!(),
+        };
+        // ask, ARN's resource and Name of the reply, own account, answers
+        for (ask, resource, reply_name, own, wanted) in [
+            (name("db"), "db-AbCdEf", "db", Some(OWN), true),
+            (name("db"), "db-AbCdEf", "db", None, true),
+            (name("db"), "db-AbCdEf", "db", Some("444455556666"), false),
+            (name("DB"), "db-AbCdEf", "db", Some(OWN), false),
+            (arn("db-AbCdEf"), "db-AbCdEf", "db", Some(OWN), true),
+            (arn("db"), "db-AbCdEf", "db", Some(OWN), true),
+            (arn("d"), "db-AbCdEf", "db", Some(OWN), false),
+            // Another entry of the same name after a recreation.
+            (arn("db-AbCdEf"), "db-GhIjKl", "db", Some(OWN), false),
+            // A partial ARN whose name ends like a suffix.
+            (
+                arn("jwt-secret"),
+                "jwt-secret-AbCdEf",
+                "jwt-secret",
+                Some(OWN),
+                true,
+            ),
+            // ... and the entry that a careless reader would take for it.
+            (
+                arn("jwt-secret-AbCdEf"),
+                "jwt-secret",
+                "jwt",
+                Some(OWN),
+                false,
+            ),
+            (
+                arn("jwt"),
+                "jwt-secret-AbCdEf",
+                "jwt-secret",
+                Some(OWN),
+                false,
+            ),
+            (
+                arn_in("444455556666", "us-east-1", "db"),
+                "db-AbCdEf",
+                "db",
+                Some(OWN),
+                false,
+            ),
+            (
+                arn_in(OWN, "us-west-2", "db"),
+                "db-AbCdEf",
+                "db",
+                Some(OWN),
+                false,
+            ),
+        ] {
+            assert_eq!(
+                answers(&ask, &reply(resource), reply_name, own),
+                wanted,
+                "{ask:?} {resource}"
+            );
+        }
+    }
+
+    #[test]
+    fn ids_that_may_be_one_entry_are_asked_once() {
+        for (a, b, own, wanted) in [
+            (name("db"), name("db"), None, true),
+            (name("db"), name("db2"), Some(OWN), false),
+            (name("db"), arn("db-AbCdEf"), Some(OWN), true),
+            (arn("db-AbCdEf"), name("db"), Some(OWN), true),
+            (name("db"), arn("db"), Some(OWN), true),
+            (name("db"), arn("db-AbCdEf"), None, false),
+            (
+                name("db"),
+                arn_in("444455556666", "us-east-1", "db-AbCdEf"),
+                Some(OWN),
+                false,
+            ),
+            (arn("db"), arn("db-AbCdEf"), Some(OWN), true),
+            (arn("db-AbCdEf"), arn("db-GhIjKl"), Some(OWN), false),
+            (arn("db"), arn_in(OWN, "us-west-2", "db"), Some(OWN), false),
+        ] {
+            assert_eq!(may_be_one(&a, &b, own), wanted, "{a:?} {b:?}");
+            assert_eq!(may_be_one(&b, &a, own), wanted, "{b:?} {a:?}");
+        }
+    }
+}
