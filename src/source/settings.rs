@@ -21,6 +21,8 @@ pub struct SourceSettings {
     pub ca_bundle: Option<PathBuf>,
     /// Bounds of every call.
     pub timeouts: Timeouts,
+    /// Attempts of one operation; None: as the SDK reads it (`AWS_MAX_ATTEMPTS`, 3).
+    pub attempts: Option<u32>,
     /// How reads are shared.
     pub reads: ReadSettings,
     /// For how long a failure to get credentials is answered again without asking STS, so that a thousand
@@ -110,6 +112,7 @@ impl Default for SourceSettings {
             sts_endpoint: None,
             ca_bundle: None,
             timeouts: Timeouts::default(),
+            attempts: None,
             reads: ReadSettings::default(),
             identity_failure_hold: Duration::from_secs(2),
             idle_hub: Duration::from_secs(3600),

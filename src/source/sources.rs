@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::app_name::AppName;
 use parking_lot::{Mutex, MutexGuard};
@@ -233,6 +233,9 @@ async fn load(settings: &SourceSettings, client: SharedHttpClient) -> SdkConfig 
         .no_credentials();
     if let Some(region) = &settings.region {
         loader = loader.region(aws_config::Region::new(region.clone()));
+    }
+    if let Some(attempts) = settings.attempts {
+        loader = loader.retry_config(RetryConfig::standard().with_max_attempts(attempts));
     }
     if let Ok(name) = AppName::new("keyferry") {
         loader = loader.app_name(name);
