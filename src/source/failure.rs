@@ -88,6 +88,7 @@ impl Failure {
     }
 
     /// The code, where there is one.
+    #[cfg(test)]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => Some(&refusal.code),

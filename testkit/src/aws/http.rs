@@ -117,7 +117,7 @@ fn answer(shared: &Shared, incoming: &Incoming, seq: u64, effects: &[Effect]) ->
         match effect {
             Effect::Error(error) => return refuse(incoming.service, error, None),
             Effect::Throttle { retry_after } => {
-                return refuse(incoming.service, &throttled(), *retry_after);
+                return refuse(incoming.service, &throttled(incoming.service), *retry_after);
             }
             Effect::NotJson { status } => {
                 return Reply {
@@ -162,7 +162,7 @@ fn run(
             let caller = authenticate(world, incoming, now)?;
             let (account, region) = (&caller.account, incoming.region());
             if !world.quotas.take(account, region, &incoming.operation, now) {
-                return Err(throttled());
+                return Err(throttled(service));
             }
             if service == Service::Sts {
                 return sts::signed(world, &caller, &incoming.operation, &incoming.form, now);
@@ -225,9 +225,13 @@ fn authenticate(
     }
 }
 
-/// The refusal of a full bucket.
-pub(crate) fn throttled() -> AwsError {
-    AwsError::new("ThrottlingException", "Rate exceeded")
+/// The refusal of an empty bucket; STS has a code of its own.
+pub(crate) fn throttled(service: Service) -> AwsError {
+    let code = match service {
+        Service::Sts => "Throttling",
+        _ => "ThrottlingException",
+    };
+    AwsError::new(code, "Rate exceeded")
 }
 
 fn content_type(service: Service) -> &'static str {

@@ -2,7 +2,7 @@
 //!
 //! It owns the truth that tests compare with: what is stored, who may read it, what was asked how
 //! often. Real SDK clients talk to it over HTTP; tests steer it through [`FakeAws`]. Region and
-//! account come from the credentials of each call. It must not become kinder than AWS: where AWS
+//! account come from the credentials of each call. Events and SQS are not here yet. It must not become kinder than AWS: where AWS
 //! refuses, it refuses, in AWS's words as far as they are known.
 //!
 //! Not modelled: signatures are parsed but not recomputed, rotation by Lambda, policies over HTTP.
@@ -15,12 +15,15 @@ mod http;
 mod iam;
 mod pod_identity;
 mod policy;
+mod proxy;
 mod quota;
 mod region;
 mod request;
 mod secrets_manager;
+mod seed;
 mod store;
 mod sts;
+mod tls;
 mod tokens;
 
 use std::collections::HashMap;
@@ -40,9 +43,12 @@ pub use error::AwsError;
 pub use faults::Fault;
 pub use iam::Role;
 pub use policy::Statement;
+pub use proxy::Proxy;
 pub use quota::QuotaGroup;
 pub use region::Region;
+pub use seed::SeedError;
 pub use store::{CURRENT, MAX_VALUE_BYTES, PREVIOUS, SecretValue, StaleScope};
+pub use tls::TlsEndpoint;
 
 use calls::CallLog as Log;
 use faults::Faults;
@@ -92,9 +98,7 @@ impl FakeAws {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(&options));
-        let app = axum::Router::new()
-            .fallback(http::serve)
-            .with_state(shared.clone());
+        let app = router(shared.clone());
         let server = tokio::spawn(async move {
             // Accept errors are retried inside; this ends only with the task.
             let _ = axum::serve(listener, app).await;
@@ -127,12 +131,38 @@ impl FakeAws {
     pub fn pod_identity_url(&self) -> String {
         format!("{}/v1/credentials", self.endpoint())
     }
+
+    /// Environment of a Pod with Pod Identity, beside [`FakeAws::env`]; the file holds a
+    /// ServiceAccount token for the audience `pods.eks.amazonaws.com`.
+    pub fn pod_identity_env(&self, token_file: &str) -> Vec<(String, String)> {
+        let url = self.pod_identity_url();
+        let pairs = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token_file),
+        ];
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    }
+
+    /// Environment of a Pod with IRSA, beside [`FakeAws::env`]; the file holds a ServiceAccount
+    /// token for the audience `sts.amazonaws.com`.
+    pub fn web_identity_env(&self, role_arn: &str, token_file: &str) -> Vec<(String, String)> {
+        let pairs = [
+            ("AWS_ROLE_ARN", role_arn),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file),
+        ];
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    }
 }
 
 impl Drop for FakeAws {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// The one handler behind every listener.
+fn router(shared: Arc<Shared>) -> axum::Router {
+    axum::Router::new().fallback(http::serve).with_state(shared)
 }
 
 /// Everything that changes, behind one lock that is never held across an await.

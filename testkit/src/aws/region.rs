@@ -126,6 +126,12 @@ impl Region {
         self.version_at(id, CURRENT)
     }
 
+    /// The value in force, if there is one.
+    pub fn current_value(&self, id: &str) -> Option<SecretValue> {
+        let value = |secret: &Secret| secret.select(None, None).ok().map(|v| v.value.clone());
+        self.look(id, value).flatten()
+    }
+
     /// Full ARN.
     pub fn arn(&self, id: &str) -> Option<String> {
         self.look(id, |secret| secret.arn.to_string())

@@ -72,12 +72,12 @@ impl Incoming {
             return &signature.region;
         }
         match self.host.split('.').collect::<Vec<_>>().as_slice() {
-            ["sts", region, "amazonaws" | "api", ..] => region,
+            ["sts" | "sts-fips", region, "amazonaws" | "api", ..] => region,
             _ => "",
         }
     }
 
-    /// Secret ids asked for.
+    /// The log entry, not yet knowing the caller.
     pub fn to_call(&self) -> Call {
         let field = |name: &str| self.form.get(name).cloned();
         let asked = self.asked();

@@ -232,6 +232,11 @@ async fn stores_are_apart_by_account_and_region() {
     assert_eq!(copy, arn.replace(REGION, "eu-west-1"));
     let west = client_as(&aws, keys(KEY), "eu-west-1");
     assert_eq!(read(&west, &copy).await.as_deref(), Ok("mine"));
+    let put = west.put_secret_value().secret_id("a").secret_string("x");
+    assert_eq!(code(put.send().await), "InvalidRequestException");
+    here(&aws).put("a", "newer").unwrap();
+    here(&aws).replicate("a", "eu-west-1").unwrap();
+    assert_eq!(read(&west, &copy).await.as_deref(), Ok("newer"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::calls::Service;
 use super::super::error::AwsError;
 use super::super::faults::Effect;
 use super::super::http::throttled;
@@ -98,7 +99,7 @@ fn member(scope: &mut Scope<'_>, id: &str) -> Option<Result<Value, AwsError>> {
     let call = scope.fault_call("BatchGetSecretValue");
     match scope.world.faults.for_member(&call, id) {
         Some(Effect::Error(error)) => Some(Err(error)),
-        Some(Effect::Throttle { .. }) => Some(Err(throttled())),
+        Some(Effect::Throttle { .. }) => Some(Err(throttled(Service::SecretsManager))),
         Some(_) => None,
         None => Some(read::read(scope, id, None, None)),
     }

@@ -260,7 +260,7 @@ fn identity(secret: &Secret) -> Value {
     json!({"ARN": &*secret.arn, "Name": &*secret.name})
 }
 
-/// Finds a secret that may be touched, deleted or not.
+/// Finds a secret that may be written, deleted or not. Replicas are read-only.
 fn found<'w>(
     scope: &'w mut Scope<'_>,
     action: &str,
@@ -268,6 +268,12 @@ fn found<'w>(
 ) -> Result<(&'w mut RegionStore, String, Timestamp), AwsError> {
     let found = access::find(scope.world, scope.caller, scope.region, action, id)?;
     let store = scope.world.stores.get_mut(&found.account, scope.region);
+    let secret = store.get(&found.name);
+    if secret.is_some_and(|s| s.primary_region.is_some()) {
+        return Err(AwsError::invalid_request(
+            "Operation not permitted on a replica secret. Call must be made in primary secret's region.",
+        ));
+    }
     Ok((store, found.name, scope.now))
 }
 
