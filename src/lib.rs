@@ -11,4 +11,5 @@ pub mod cli;
 pub mod cluster;
 pub mod controllers;
 pub mod core;
+pub mod source;
 pub mod telemetry;

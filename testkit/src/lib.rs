@@ -1,7 +1,7 @@
 //! The test bed: real parts where a real part can run on a laptop, and
 //! simulations with real limits where it cannot.
 //!
-//! - [`aws`]: Secrets Manager and STS with their real limits.
+//! - [`aws`]: Secrets Manager, STS and the Pod Identity agent on loopback.
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
