@@ -3,6 +3,7 @@
 pub mod entry;
 pub mod finding;
 pub mod recipe;
+pub mod rollout;
 pub mod value;
 
 pub use entry::{Entry, EntryAsk, EntryValue, Fetched, PrefixAsk, SecretId, VersionSelector};
