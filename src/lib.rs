@@ -4,4 +4,5 @@
 //! decisions), `source` (AWS) and `cluster` (Kubernetes), `controllers` (the two loops), `app` (wiring).
 
 pub mod api;
+pub mod cluster;
 pub mod core;
