@@ -16,7 +16,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a real control plane with a simulated node until stopped (Ctrl-C)
+    /// Run a real control plane until stopped (Ctrl-C)
     ControlPlane(control_plane::Arguments),
 }
 
