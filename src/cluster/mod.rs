@@ -11,6 +11,7 @@ pub mod secret_body;
 pub mod secrets;
 pub mod table;
 pub mod views;
+pub mod workloads;
 
 pub use binding::{BindingObject, BindingRow, ObjectKey};
 pub use error::ClusterError;

@@ -21,6 +21,7 @@ pub mod recipe;
 pub mod reference;
 pub mod render;
 pub mod revision;
+pub mod rollout;
 pub mod schedule;
 pub mod sources;
 pub mod target_meta;

@@ -221,3 +221,49 @@ async fn no_process_is_left_behind_by_a_stop_or_a_killed_supervisor() {
         let _ = fs::remove_dir_all(dir);
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_of_programs_serves_as_well_and_a_missing_one_is_named() {
+    let program = ControlPlane::program().await.unwrap();
+    let assets = std::env::temp_dir().join(format!("keyferry-assets-{}", std::process::id()));
+    fs::create_dir_all(&assets).unwrap();
+    let link = |name: &str| std::os::unix::fs::symlink(&program, assets.join(name)).unwrap();
+    link("etcd");
+    link("kube-apiserver");
+    let missing = ControlPlane::from_assets(&assets, Options::default())
+        .await
+        .unwrap_err();
+    assert!(
+        missing.to_string().ends_with("no kubectl there"),
+        "{missing}"
+    );
+    link("kubectl");
+    for controllers in [false, true] {
+        if controllers {
+            link("kube-controller-manager");
+            link("kube-scheduler");
+        }
+        let plane = ControlPlane::from_assets(&assets, Options::default())
+            .await
+            .unwrap();
+        let dir = plane.kubeconfig().parent().unwrap().to_owned();
+        let args = ["create", "deployment", "web", "--image=web:1"];
+        assert!(plane.kubectl(&args, None).await.unwrap().status.success());
+        let pods: Api<k8s_openapi::api::core::v1::Pod> =
+            Api::default_namespaced(plane.client().await.unwrap());
+        if controllers {
+            until("controllers made the pod", || async {
+                pods.list(&ListParams::default()).await.unwrap().items.len() == 1
+            })
+            .await;
+        }
+        assert!(plane.jwks().await.unwrap()["keys"][0]["kid"].is_string());
+        let again = ControlPlane::existing(plane.kubeconfig()).await.unwrap();
+        again.stop(); // somebody else's cluster: it goes on
+        assert!(plane.version().await.is_ok());
+        plane.stop();
+        assert!(!dir.exists());
+    }
+    fs::remove_dir_all(assets).unwrap();
+}
