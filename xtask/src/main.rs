@@ -11,25 +11,26 @@ use clap::{Parser, Subcommand};
 /// The project's own commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-struct Cli {
+struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Verb {
+enum Command {
     /// Write the generated files: crds/, the chart's copies, its RBAC rules
-    Generate(generate::Args),
+    Generate(generate::Arguments),
     /// Format, lints, generated files, documentation
     Check,
 }
 
-fn main() -> ExitCode {
-    let ended = match Cli::parse().verb {
-        Verb::Generate(args) => generate::run(args),
-        Verb::Check => check::run(),
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome: workspace::Ended = match Arguments::parse().command {
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Check => check::run(),
     };
-    match ended {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
