@@ -3,6 +3,7 @@
 //! Every flag has an environment variable `KEYFERRY_*` with the same meaning; the flag wins. All
 //! that can be wrong is found here, before anything starts: [`Settings`] is valid by construction.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const CLUSTER_NAME_MAX: usize = 24;
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// Namespaces to work in, comma-separated; with it only namespaced rights are used [default: all]
-    #[arg(long, env = "KEYFERRY_WATCH_NAMESPACES", value_delimiter = ',', value_parser = namespace)]
+    #[arg(long, env = "KEYFERRY_WATCH_NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,
 
     /// Namespace that holds the operator's own Secret (in the pod: metadata.namespace)
@@ -166,9 +167,7 @@ impl RunArgs {
             }
             (None, None) => "info".to_owned(),
         };
-        let mut watch_namespaces = self.watch_namespaces;
-        watch_namespaces.sort();
-        watch_namespaces.dedup();
+        let watch_namespaces = namespaces(&self.watch_namespaces)?;
         Ok(Settings {
             watch_namespaces,
             operator_namespace: self.operator_namespace,
@@ -197,6 +196,18 @@ fn timeout(text: &str) -> Result<Duration, String> {
     } else {
         Err("must be between 100ms and 10m".into())
     }
+}
+
+/// Sorted, each once. A variable that is set but empty, as manifests have it, means none.
+fn namespaces(given: &[String]) -> Result<Vec<String>, String> {
+    if given.iter().all(String::is_empty) && given.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let named: Result<BTreeSet<_>, _> = given.iter().map(|name| namespace(name)).collect();
+    Ok(named
+        .map_err(|why| format!("--watch-namespaces: {why}"))?
+        .into_iter()
+        .collect())
 }
 
 /// A DNS label, as names of namespaces are (source: Kubernetes, "Object Names and IDs").
@@ -244,6 +255,7 @@ mod tests {
     fn defaults() {
         let settings = read("").unwrap();
         assert!(settings.watch_namespaces.is_empty());
+        assert_eq!(read("--watch-namespaces=").as_ref(), Ok(&settings));
         assert_eq!(settings.concurrency, 16);
         assert_eq!(settings.access_policy, AccessPolicyMode::Enforce);
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(60));
