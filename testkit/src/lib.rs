@@ -1,1 +1,25 @@
-//! The test bed.
+//! The test bed: real parts where a real part can run on a laptop, and
+//! simulations with real limits where it cannot.
+//!
+//! - [`control_plane`]: a real API server with its controllers, scheduler and
+//!   kubectl.
+//! - [`node`]: simulated nodes, which run pods without a kubelet.
+//! - [`shared`]: one of each for all tests of a process.
+//!
+//! Nothing here belongs to the operator; the operator never depends on it.
+
+pub mod control_plane;
+mod error;
+pub mod node;
+pub mod shared;
+
+pub use control_plane::ControlPlane;
+pub use error::{Error, Result};
+pub use node::NodeSimulator;
+
+/// Makes aws-lc-rs the TLS provider of this process. Call it before the first
+/// [`kube::Client`]; later calls change nothing.
+pub fn install_crypto() {
+    // An error only says that there already is a provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
