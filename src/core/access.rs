@@ -31,6 +31,20 @@ pub enum AccessMode {
     Open,
 }
 
+impl std::str::FromStr for AccessMode {
+    type Err = String;
+
+    /// The words of `--access-policy`.
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "enforce" => Ok(Self::Enforce),
+            "audit" => Ok(Self::Audit),
+            "open" => Ok(Self::Open),
+            other => Err(format!("\"{other}\" is none of enforce, audit, open")),
+        }
+    }
+}
+
 /// One policy, from an object or the install's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {

@@ -254,6 +254,10 @@ fn modes() {
     let asked = request("estate", "pay/stripe");
     let policies = [Policy::built_in()];
     assert_eq!(AccessMode::default(), AccessMode::Enforce);
+    let parsed = ["enforce", "audit", "open"].map(|word| word.parse());
+    let modes = [AccessMode::Enforce, AccessMode::Audit, AccessMode::Open];
+    assert_eq!(parsed, modes.map(Ok));
+    assert!("Enforce".parse::<AccessMode>().is_err());
     assert_eq!(check(AccessMode::Open, &[], &asked), Ok(Allowed::Open));
     let Ok(Allowed::AuditOnly(refused)) = check(AccessMode::Audit, &policies, &asked) else {
         panic!("audit lets it pass and says so");
