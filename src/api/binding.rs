@@ -26,40 +26,7 @@ use super::status::ExternalSecretBindingStatus;
     derive = "PartialEq",
     doc = "Carries AWS Secrets Manager entries into one Secret of this namespace and rolls the workloads that use it.",
     status = "ExternalSecretBindingStatus",
-    selectable = ".spec.target.name",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secret.name"),
-    printcolumn(
-        name = "Keys",
-        type_ = "integer",
-        json_path = ".status.secret.keyCount"
-    ),
-    printcolumn(
-        name = "Rollout",
-        type_ = "string",
-        json_path = ".status.rolloutSummary"
-    ),
-    printcolumn(name = "Changed", type_ = "date", json_path = ".status.lastChangeTime"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        priority = 1,
-        json_path = r#".status.conditions[?(@.type=="Ready")].message"#
-    )
+    selectable = ".spec.target.name"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalSecretBindingSpec {

@@ -5,11 +5,48 @@
 use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps,
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps,
 };
 use kube::CustomResourceExt;
 
 use super::{ExternalSecretBinding, SecretAccessPolicy, schema};
+
+/// Name, type and path of what `kubectl get` shows. The path of AGE is the one kubectl expects.
+type Column = (&'static str, &'static str, &'static str);
+
+const AGE: Column = ("Age", "date", ".metadata.creationTimestamp");
+
+const BINDING_COLUMNS: [Column; 8] = [
+    (
+        "Ready",
+        "string",
+        r#".status.conditions[?(@.type=="Ready")].status"#,
+    ),
+    (
+        "Reason",
+        "string",
+        r#".status.conditions[?(@.type=="Ready")].reason"#,
+    ),
+    ("Secret", "string", ".status.secret.name"),
+    ("Keys", "integer", ".status.secret.keyCount"),
+    ("Rollout", "string", ".status.rolloutSummary"),
+    ("Changed", "date", ".status.lastChangeTime"),
+    AGE,
+    (
+        WIDE_ONLY,
+        "string",
+        r#".status.conditions[?(@.type=="Ready")].message"#,
+    ),
+];
+
+const POLICY_COLUMNS: [Column; 3] = [
+    ("Namespaces", "string", ".spec.namespaces.names"),
+    ("Secrets", "string", ".spec.secrets"),
+    AGE,
+];
+
+/// Too long for a line of its own table; `-o wide` shows it.
+const WIDE_ONLY: &str = "Message";
 
 /// The definitions, as the API server accepts them: first the binding's, then the policy's.
 pub fn crds() -> Vec<CustomResourceDefinition> {
@@ -20,10 +57,12 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         schema::complete(schema, &nodes);
         default_status(schema);
     }
+    set_columns(&mut binding, &BINDING_COLUMNS);
     let mut policy = SecretAccessPolicy::crd();
     for schema in schemas(&mut policy) {
         schema::complete(schema, &schema::policy::nodes());
     }
+    set_columns(&mut policy, &POLICY_COLUMNS);
     vec![binding, policy]
 }
 
@@ -66,6 +105,19 @@ fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSON
         .versions
         .iter_mut()
         .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+}
+
+fn set_columns(crd: &mut CustomResourceDefinition, columns: &[Column]) {
+    let column = |(name, type_, json_path): &Column| CustomResourceColumnDefinition {
+        name: (*name).to_owned(),
+        type_: (*type_).to_owned(),
+        json_path: (*json_path).to_owned(),
+        priority: (*name == WIDE_ONLY).then_some(1),
+        ..CustomResourceColumnDefinition::default()
+    };
+    for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(columns.iter().map(column).collect());
+    }
 }
 
 /// Until the operator has looked, the status says so: without one, kstatus takes the object for done.
@@ -253,7 +305,7 @@ mod tests {
 
     #[test]
     fn columns_are_those_a_person_looks_for() {
-        let crd = ExternalSecretBinding::crd();
+        let crd = &crds()[0];
         let version = &crd.spec.versions[0];
         let columns: Vec<_> = version
             .additional_printer_columns

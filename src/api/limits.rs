@@ -32,7 +32,7 @@ pub const GLOBS: i64 = 100;
 /// Characters of a glob over names.
 pub const GLOB_CHARS: i64 = 512;
 /// Single names in `rename.keys`.
-pub const RENAMED_KEYS: i64 = 300;
+pub const RENAMED_KEYS: i64 = 200;
 /// Characters of `rename.addPrefix`.
 pub const ADD_PREFIX_CHARS: i64 = 100;
 

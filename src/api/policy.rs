@@ -19,18 +19,7 @@ use serde::{Deserialize, Serialize};
     shortname = "sap",
     category = "keyferry",
     derive = "PartialEq",
-    doc = "Lets namespaces read entries of AWS Secrets Manager. Policies only add to one another.",
-    printcolumn(
-        name = "Namespaces",
-        type_ = "string",
-        json_path = ".spec.namespaces.names"
-    ),
-    printcolumn(name = "Secrets", type_ = "string", json_path = ".spec.secrets"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    doc = "Lets namespaces read entries of AWS Secrets Manager. Policies only add to one another."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SecretAccessPolicySpec {

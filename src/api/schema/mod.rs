@@ -12,6 +12,7 @@ pub(super) mod binding;
 pub(super) mod policy;
 pub(super) mod shapes;
 pub(super) mod status;
+mod values;
 
 /// Formats that the API server knows (source: apiextensions-apiserver, `supportedFormats`), of those we use.
 const KNOWN_FORMATS: [&str; 3] = ["date-time", "int32", "int64"];
