@@ -136,13 +136,15 @@ pub fn compare(
 ) -> Compared {
     let before = live.map(|live| live.marks.clone()).unwrap_or_default();
     let equal = live.is_some_and(|live| live.data == wanted.data);
+    // The recorded word also stays when a repair puts the very bytes back that it was recorded for:
+    // after a lost install key they would get another word now.
     let stays = (equal && before.keys == keys)
-        .then(|| before.revision.clone())
-        .flatten();
+        || seal_of(wanted, &before, wanted.data) == Some(Seal::Intact);
+    let stays = stays.then(|| before.revision.clone()).flatten();
     let revision = stays.unwrap_or_else(|| wanted.revision_of(wanted.data));
     let change = match live {
         Some(_) if equal => Change::Nothing,
-        Some(live) if seal_of(wanted, live) == Some(Seal::Broken) => Change::Repair,
+        Some(live) if live.seal(wanted) == Some(Seal::Broken) => Change::Repair,
         _ => Change::Write,
     };
     let sources = before.sources.advance(wanted.key, wanted.read);
@@ -174,16 +176,23 @@ pub fn compare(
     }
 }
 
-/// None where nothing was sealed.
-fn seal_of(wanted: &Wanted<'_>, live: &Live<'_>) -> Option<Seal> {
-    let (digest, revision) = (live.marks.digest.as_ref()?, live.marks.revision.as_ref()?);
-    let versions = live.marks.sources.versions();
-    Some(digest.check(wanted.key, wanted.seal(live.sealed, revision, &versions)))
+impl Live<'_> {
+    /// Whether the bytes are those that the annotations were written for.
+    fn seal(&self, wanted: &Wanted<'_>) -> Option<Seal> {
+        seal_of(wanted, self.marks, self.sealed)
+    }
+}
+
+/// What the digest in `marks` says about `data`. None where nothing was sealed.
+fn seal_of(wanted: &Wanted<'_>, marks: &Marks, data: &Data) -> Option<Seal> {
+    let (digest, revision) = (marks.digest.as_ref()?, marks.revision.as_ref()?);
+    let versions = marks.sources.versions();
+    Some(digest.check(wanted.key, wanted.seal(data, revision, &versions)))
 }
 
 /// The recorded word, unless the bytes are known not to be those it was recorded for.
 fn revision_found(wanted: &Wanted<'_>, live: &Live<'_>) -> Revision {
-    let recorded = match seal_of(wanted, live) {
+    let recorded = match live.seal(wanted) {
         Some(Seal::Intact | Seal::UnknownKey) => live.marks.revision.clone(),
         Some(Seal::Broken) | None => None,
     };
