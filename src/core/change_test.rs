@@ -62,6 +62,7 @@ impl Pass {
             key: &self.key,
             data: &self.data,
             read: &read,
+            existed: false,
             now: at(0),
         })
     }

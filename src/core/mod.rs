@@ -9,6 +9,7 @@ pub mod managers;
 pub mod ownership;
 pub mod recipe;
 pub mod revision;
+pub mod secret_type;
 pub mod sources;
 pub mod target_meta;
 pub mod value;

@@ -202,30 +202,6 @@ fn what_it_is() {
 }
 
 #[test]
-fn types() {
-    for allowed in [
-        "Opaque",
-        "kubernetes.io/tls",
-        "kubernetes.io/dockerconfigjson",
-        "kubernetes.io/basic-auth",
-        "kubernetes.io/ssh-auth",
-        "example.com/own",
-        "own",
-    ] {
-        assert!(type_allowed(allowed), "{allowed}");
-    }
-    for refused in [
-        "kubernetes.io/service-account-token",
-        "bootstrap.kubernetes.io/token",
-        "kubernetes.io/dockercfg",
-        "node.kubernetes.io/x",
-        "helm.sh/release.v1",
-    ] {
-        assert!(!type_allowed(refused), "{refused}");
-    }
-}
-
-#[test]
 fn reserved_names_and_types_are_refused_before_anything_is_looked_at() {
     for name in [
         "keyferry-install-key",

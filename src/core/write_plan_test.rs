@@ -49,6 +49,7 @@ fn plan_for(
         key: &key,
         data: &data,
         read: &read,
+        existed: false,
         now,
     };
     plan(&wanted, found, &|_| false, repairs, taken)

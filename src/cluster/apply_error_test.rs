@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::{api::binding::DeletionPolicy, core::recipe::TargetRecipe};
+use crate::{
+    api::binding::{CreationPolicy, DeletionPolicy},
+    core::recipe::TargetRecipe,
+};
 
 fn target() -> TargetRecipe {
     TargetRecipe {

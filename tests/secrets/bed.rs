@@ -87,6 +87,8 @@ pub struct Bed {
     client: Client,
     pub secrets: Secrets,
     key: InstallKey,
+    /// The status says that the Secret was written before.
+    pub existed: bool,
     pub now: Timestamp,
 }
 
@@ -109,6 +111,7 @@ impl Bed {
             secrets: Secrets::new(Raw::new(client.clone(), DEFAULT_TIMEOUT)),
             client,
             key: InstallKey::new([5; 32]),
+            existed: false,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         }
     }
@@ -219,6 +222,7 @@ impl Bed {
             key: &self.key,
             data,
             read: &read,
+            existed: self.existed,
             now: self.now,
         };
         let exists = |name: &str| name == "alive";
