@@ -5,17 +5,20 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::json;
-use thiserror::Error;
 
-use super::{ClusterError, error::FieldConflict, secrets::Secrets};
+pub use super::apply_error::ApplyError;
+use super::{
+    ClusterError,
+    apply_error::{explain, keys_of},
+    secrets::Secrets,
+};
 use crate::{
-    api::{Reason, binding::CreationPolicy, names},
+    api::{binding::CreationPolicy, names},
     core::{
-        Class, Finding, Revision,
+        Finding, Revision,
         change::{Change, Repairs, Wanted},
         managers,
-        ownership::{self, Claim},
+        ownership::Claim,
         write_plan::{LiveSecret, Plan, Step, Taken, plan},
     },
 };
@@ -53,7 +56,7 @@ pub struct Write<'a> {
     pub intent: Intent,
     /// Whether this namespace has a binding of a name.
     pub binding_exists: &'a (dyn Fn(&str) -> bool + Sync),
-    /// Repairs made so far; the caller records one more for every [`What::Repaired`].
+    /// Repairs made so far; see [`Outcome::undid`].
     pub repairs: &'a Repairs,
 }
 
@@ -66,6 +69,8 @@ pub enum What {
     Updated,
     /// Labels, annotations or owner.
     MetadataOnly,
+    /// The same, undoing what somebody else did to them.
+    Restored,
     /// No request but a read.
     Unchanged,
     /// Bytes changed by somebody else were put right.
@@ -85,6 +90,8 @@ pub struct Outcome {
     pub live_revision: Option<Revision>,
     /// What was done.
     pub what: What,
+    /// True if this undid what somebody else had done: the caller counts it in its [`Repairs`].
+    pub undid: bool,
     /// When our bytes last changed, in the API server's time (Merge: when our part last changed).
     pub changed_at: Option<Timestamp>,
     /// Keys that were left to others (Merge).
@@ -110,33 +117,6 @@ pub enum Written {
     },
     /// Nothing can be created here any more, and nobody needs to be told.
     NamespaceTerminating,
-}
-
-/// Why the Secret is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ApplyError {
-    /// A person can act on it.
-    #[error(transparent)]
-    Finding(#[from] Finding),
-    /// Only time helps: not for the status, the pass is tried again.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-}
-
-impl ApplyError {
-    /// Which row of the retry table this is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Cluster(error) => error.class(),
-            Self::Finding(finding) => match finding.reason {
-                Reason::OperatorForbidden => Class::Denied,
-                Reason::TargetMissing => Class::Missing,
-                Reason::Progressing => Class::Conflict,
-                Reason::Fought => Class::Throttled,
-                _ => Class::Invalid,
-            },
-        }
-    }
 }
 
 /// Makes the Secret what is wanted.
@@ -183,9 +163,10 @@ async fn look(
     seen: Seen,
 ) -> Result<Option<LiveSecret>, ClusterError> {
     match seen {
-        Seen::Absent => Ok(None),
+        // The watch sees Secrets with our label only, and one to merge into has it from us at the earliest.
+        Seen::Absent if claim.target.creation != CreationPolicy::Merge => Ok(None),
         Seen::Live(live) => Ok(Some(*live)),
-        Seen::Unknown => secrets.get(claim.namespace, &claim.target.name).await,
+        Seen::Absent | Seen::Unknown => secrets.get(claim.namespace, &claim.target.name).await,
     }
 }
 
@@ -248,6 +229,7 @@ fn outcome(claim: &Claim<'_>, plan: Plan, meta: &ObjectMeta) -> Outcome {
         (Step::Create(..), _) => What::Created,
         (_, Change::Nothing) => What::Unchanged,
         (_, Change::MetadataOnly) => What::MetadataOnly,
+        (_, Change::Restore) => What::Restored,
         (_, Change::Write) => What::Updated,
         (_, Change::Repair) => What::Repaired,
     };
@@ -257,141 +239,9 @@ fn outcome(claim: &Claim<'_>, plan: Plan, meta: &ObjectMeta) -> Outcome {
         revision: plan.revision,
         live_revision: plan.live_revision,
         what,
+        undid: plan.change.undoes(),
         changed_at: managers::changed_at(meta, &manager),
         conflict: plan.conflict,
         unknown_keys: plan.unknown_keys,
     }
 }
-
-/// The keys among fields that an apply was refused for; a label or annotation of ours that others hold
-/// is a conflict about the Secret itself.
-fn keys_of(claim: &Claim<'_>, fields: Vec<FieldConflict>) -> Result<Taken, Finding> {
-    let key = |conflict: FieldConflict| match conflict.field.strip_prefix(".data.") {
-        Some(key) => Ok((key.to_owned(), conflict.manager)),
-        None => Err(Finding::new(
-            Reason::TargetConflict,
-            format!(
-                "{} of {} is managed by \"{}\".",
-                conflict.field,
-                claim.secret(),
-                conflict.manager
-            ),
-            "Remove it there, or from spec.target. It was not touched.",
-        )),
-    };
-    fields.into_iter().map(key).collect()
-}
-
-/// What a person can act on becomes a finding; the rest stays trouble of the API server.
-fn explain(claim: &Claim<'_>, error: ClusterError) -> ApplyError {
-    let secret = claim.secret();
-    match error {
-        ClusterError::Forbidden {
-            verb,
-            resource,
-            why,
-        } => Finding::new(
-            Reason::OperatorForbidden,
-            format!(
-                "The operator may not {verb} {resource} in namespace {}: {why}.",
-                claim.namespace
-            ),
-            format!("Grant its ServiceAccount {verb} on {resource} there."),
-        )
-        .into(),
-        ClusterError::TooLarge => too_large(&secret).into(),
-        ClusterError::Invalid { causes } => invalid(&secret, &causes).into(),
-        other => other.into(),
-    }
-}
-
-fn too_large(secret: &str) -> Finding {
-    Finding::new(
-        Reason::TooLarge,
-        format!("{secret} would exceed the 1 MiB that a Secret can hold."),
-        "Take fewer or smaller entries.",
-    )
-}
-
-fn invalid(secret: &str, causes: &[String]) -> Finding {
-    if causes
-        .iter()
-        .any(|cause| cause.contains("FieldValueTooLong"))
-    {
-        return too_large(secret);
-    }
-    let missing = causes
-        .iter()
-        .any(|cause| cause.starts_with("data") && cause.contains("FieldValueRequired"));
-    let reason = if missing {
-        Reason::RequiredMissing
-    } else {
-        Reason::InvalidKey
-    };
-    let list = if causes.is_empty() {
-        "no field named".to_owned()
-    } else {
-        causes.join(", ")
-    };
-    Finding::new(
-        reason,
-        format!("The API server refuses {secret}: {list}."),
-        "Correct these fields, keys or target.type in the binding.",
-    )
-}
-
-/// Puts an owner reference with an old uid right, before anything else is done: the garbage collector
-/// deletes such a Secret within minutes. True if there was one. Bytes are not read.
-///
-/// # Errors
-/// `OperatorForbidden`, or the API server's trouble.
-pub async fn rewrite_stale_owner(secrets: &Secrets, claim: &Claim<'_>) -> Result<bool, ApplyError> {
-    let name = &claim.target.name;
-    for _ in 0..TRIES {
-        let live = secrets
-            .get_meta(claim.namespace, name)
-            .await
-            .map_err(|error| explain(claim, error))?;
-        let Some(live) = live.filter(|live| ownership::has_stale_owner(claim, live)) else {
-            return Ok(false);
-        };
-        let owners = ownership::owner_references(claim, &live);
-        let patch = json!({"metadata": {"resourceVersion": live.resource_version, "ownerReferences": owners}});
-        match secrets.patch_metadata(claim.namespace, name, &patch).await {
-            Ok(_) => return Ok(true),
-            Err(ClusterError::Conflict | ClusterError::NotFound) => {}
-            Err(error) => return Err(explain(claim, error)),
-        }
-    }
-    Err(ClusterError::Conflict.into())
-}
-
-/// Takes the keys and records of a Merge binding out of the Secret. Nothing to do is success.
-///
-/// # Errors
-/// `OperatorForbidden`, or the API server's trouble.
-pub async fn merge_remove(secrets: &Secrets, claim: &Claim<'_>) -> Result<(), ApplyError> {
-    let manager = managers::merge_manager(claim.binding);
-    for _ in 0..TRIES {
-        let live = secrets
-            .get_meta(claim.namespace, &claim.target.name)
-            .await
-            .map_err(|error| explain(claim, error))?;
-        let Some(live) = live.filter(|live| managers::is_manager(live, &manager)) else {
-            return Ok(());
-        };
-        match secrets
-            .apply(claim.namespace, claim.binding, &live, None)
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(ClusterError::Conflict | ClusterError::NotFound) => {}
-            Err(error) => return Err(explain(claim, error)),
-        }
-    }
-    Err(ClusterError::Conflict.into())
-}
-
-#[cfg(test)]
-#[path = "apply_test.rs"]
-mod tests;

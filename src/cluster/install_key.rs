@@ -14,7 +14,7 @@ use super::{ClusterError, secrets::Secrets};
 use crate::{
     api::names,
     core::{
-        InstallKey, SecretValue, change::Data, ownership::TYPE_OPAQUE, revision::INSTALL_KEY_LEN,
+        InstallKey, SecretValue, change::Data, revision::INSTALL_KEY_LEN, secret_type::TYPE_OPAQUE,
         write_plan::LiveSecret,
     },
 };

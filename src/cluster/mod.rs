@@ -1,6 +1,7 @@
 //! Kubernetes: what is watched, read and written. Decisions are made in `core`; these files carry them out.
 
 pub mod apply;
+pub mod apply_error;
 pub mod binding;
 pub mod error;
 pub mod install_key;
@@ -10,6 +11,7 @@ pub mod rights;
 pub mod secret_body;
 pub mod secrets;
 pub mod table;
+pub mod upkeep;
 pub mod views;
 pub mod workloads;
 

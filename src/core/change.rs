@@ -33,7 +33,10 @@ pub struct Wanted<'a> {
     pub data: &'a Data,
     /// The entries it was rendered from.
     pub read: &'a [SourceVersion<'a>],
-    /// For the history.
+    /// True when the status says that the Secret was written before: one that is gone was deleted by
+    /// somebody, and making it anew is a repair.
+    pub existed: bool,
+    /// For the history and for pausing repairs.
     pub now: Timestamp,
 }
 
@@ -98,10 +101,19 @@ pub enum Change {
     Nothing,
     /// Labels, annotations, owner; the bytes are as they should be.
     MetadataOnly,
+    /// The same, undoing what somebody else did to them.
+    Restore,
     /// The sources or the spec gave other bytes.
     Write,
-    /// Somebody else changed the bytes we had written.
+    /// Somebody else changed the bytes we had written, or deleted them.
     Repair,
+}
+
+impl Change {
+    /// True for a change that undoes somebody else's: these are counted in [`Repairs`].
+    pub fn undoes(self) -> bool {
+        matches!(self, Self::Repair | Self::Restore)
+    }
 }
 
 /// Our part of the Secret that was found.
@@ -117,8 +129,10 @@ pub struct Live<'a> {
 /// A comparison: what changes, and what is to be recorded with it.
 #[derive(Debug)]
 pub struct Compared {
-    /// `Nothing` here still becomes `MetadataOnly` if the metadata is not as it should be.
+    /// Of the bytes. `Nothing` still becomes [`Compared::metadata_change`] if the metadata is not as it should be.
     pub change: Change,
+    /// What a difference in the metadata alone is: our own move, or somebody else's.
+    pub metadata_change: Change,
     /// To be recorded.
     pub marks: Marks,
     /// The revision of `marks`.
@@ -136,13 +150,16 @@ pub fn compare(
 ) -> Compared {
     let before = live.map(|live| live.marks.clone()).unwrap_or_default();
     let equal = live.is_some_and(|live| live.data == wanted.data);
+    // The recorded word also stays when a repair puts the very bytes back that it was recorded for:
+    // after a lost install key they would get another word now.
     let stays = (equal && before.keys == keys)
-        .then(|| before.revision.clone())
-        .flatten();
+        || seal_of(wanted, &before, wanted.data) == Some(Seal::Intact);
+    let stays = stays.then(|| before.revision.clone()).flatten();
     let revision = stays.unwrap_or_else(|| wanted.revision_of(wanted.data));
     let change = match live {
         Some(_) if equal => Change::Nothing,
-        Some(live) if seal_of(wanted, live) == Some(Seal::Broken) => Change::Repair,
+        Some(live) if live.seal(wanted) == Some(Seal::Broken) => Change::Repair,
+        None if wanted.existed => Change::Repair,
         _ => Change::Write,
     };
     let sources = before.sources.advance(wanted.key, wanted.read);
@@ -158,32 +175,49 @@ pub fn compare(
     if before.revision.as_ref() != Some(&revision) {
         marks.push_history(HistoryItem {
             revision: revision.as_str().to_owned(),
-            time: wanted.now,
+            time: whole_seconds(wanted.now),
             outcome: RevisionOutcome::Written,
             was: before.sources.left_behind_by(&sources),
         });
     }
+    let intact = live.and_then(|live| live.seal(wanted)) == Some(Seal::Intact);
+    let metadata_change = match intact && before.sources == sources {
+        true => Change::Restore,
+        false => Change::MetadataOnly,
+    };
     marks.sources = sources;
     marks.revision = Some(revision.clone());
     let live_revision = live.map(|live| revision_found(wanted, live));
     Compared {
         change,
+        metadata_change,
         marks,
         revision,
         live_revision,
     }
 }
 
-/// None where nothing was sealed.
-fn seal_of(wanted: &Wanted<'_>, live: &Live<'_>) -> Option<Seal> {
-    let (digest, revision) = (live.marks.digest.as_ref()?, live.marks.revision.as_ref()?);
-    let versions = live.marks.sources.versions();
-    Some(digest.check(wanted.key, wanted.seal(live.sealed, revision, &versions)))
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+impl Live<'_> {
+    /// Whether the bytes are those that the annotations were written for.
+    fn seal(&self, wanted: &Wanted<'_>) -> Option<Seal> {
+        seal_of(wanted, self.marks, self.sealed)
+    }
+}
+
+/// What the digest in `marks` says about `data`. None where nothing was sealed.
+fn seal_of(wanted: &Wanted<'_>, marks: &Marks, data: &Data) -> Option<Seal> {
+    let (digest, revision) = (marks.digest.as_ref()?, marks.revision.as_ref()?);
+    let versions = marks.sources.versions();
+    Some(digest.check(wanted.key, wanted.seal(data, revision, &versions)))
 }
 
 /// The recorded word, unless the bytes are known not to be those it was recorded for.
 fn revision_found(wanted: &Wanted<'_>, live: &Live<'_>) -> Revision {
-    let recorded = match seal_of(wanted, live) {
+    let recorded = match live.seal(wanted) {
         Some(Seal::Intact | Seal::UnknownKey) => live.marks.revision.clone(),
         Some(Seal::Broken) | None => None,
     };
@@ -191,6 +225,7 @@ fn revision_found(wanted: &Wanted<'_>, live: &Live<'_>) -> Revision {
 }
 
 /// Repairs of one Secret: at most three in ten minutes, so that an endless opponent causes bounded writes.
+/// Kept in memory by the caller, who starts over with a new generation of the binding.
 #[derive(Clone, Debug, Default)]
 pub struct Repairs(Vec<Timestamp>);
 
@@ -223,17 +258,20 @@ fn within(at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at) < Repairs::WINDOW
 }
 
-/// What a person is told when we stop repairing.
-pub fn fought(claim: &Claim<'_>, head: &SecretHead, wait: Duration) -> Finding {
-    let who = managers::last_stranger(&head.meta)
+/// What a person is told when we stop repairing; `found`: the Secret, unless it was deleted.
+pub fn fought(claim: &Claim<'_>, found: Option<&SecretHead>, wait: Duration) -> Finding {
+    let who = found
+        .and_then(|head| managers::last_stranger(&head.meta))
         .map_or("Somebody".to_owned(), |name| format!("\"{name}\""));
+    let did = if found.is_some() {
+        "changed"
+    } else {
+        "deleted"
+    };
+    let (secret, most) = (claim.secret(), Repairs::MOST);
     let mut finding = Finding::new(
         Reason::Fought,
-        format!(
-            "{who} changed {} again after {} repairs in 10m.",
-            claim.secret(),
-            Repairs::MOST
-        ),
+        format!("{who} {did} {secret} again after {most} repairs in 10m."),
         "Stop that writer, or choose another target.name.",
     );
     finding.retry_after = Some(wait);

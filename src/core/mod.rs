@@ -23,6 +23,7 @@ pub mod render;
 pub mod revision;
 pub mod rollout;
 pub mod schedule;
+pub mod secret_type;
 pub mod sources;
 pub mod target_meta;
 pub mod template;

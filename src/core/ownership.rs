@@ -4,7 +4,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::{Finding, managers, recipe::TargetRecipe};
+use super::{
+    Finding, managers,
+    recipe::TargetRecipe,
+    secret_type::{TYPE_OPAQUE, type_allowed},
+};
 use crate::api::{
     Reason,
     binding::{CreationPolicy, DeletionPolicy},
@@ -15,9 +19,6 @@ use crate::api::{
 const KIND: &str = "ExternalSecretBinding";
 /// `apiVersion` of our bindings.
 const API_VERSION: &str = "keyferry.dev/v1alpha1";
-/// Type of a Secret that names none.
-pub const TYPE_OPAQUE: &str = "Opaque";
-
 /// The binding that wants to write.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
@@ -278,11 +279,17 @@ pub fn owner_references(claim: &Claim<'_>, live: &ObjectMeta) -> Vec<OwnerRefere
         controller: Some(true),
         block_owner_deletion: None,
     });
-    let others = live.owner_references.iter().flatten();
-    others
-        .filter(|owner| !refers_to(claim, owner))
-        .cloned()
+    foreign_owners(claim, live)
+        .into_iter()
         .chain(ours)
+        .collect()
+}
+
+/// The owner references that are not this binding's.
+pub fn foreign_owners(claim: &Claim<'_>, live: &ObjectMeta) -> Vec<OwnerReference> {
+    let all = live.owner_references.iter().flatten();
+    all.filter(|owner| !refers_to(claim, owner))
+        .cloned()
         .collect()
 }
 
@@ -320,19 +327,6 @@ fn is_reserved_name(name: &str) -> bool {
     name == names::INSTALL_KEY_SECRET
         || name.ends_with(names::SUFFIX_PREVIOUS)
         || name.ends_with(names::SUFFIX_CANDIDATE)
-}
-
-/// Whether a binding may write Secrets of this type: the harmless ones of Kubernetes, and any type
-/// outside `*kubernetes.io/*` but Helm's releases.
-pub fn type_allowed(type_: &str) -> bool {
-    const OF_KUBERNETES: [&str; 4] = [
-        "kubernetes.io/tls",
-        "kubernetes.io/dockerconfigjson",
-        "kubernetes.io/basic-auth",
-        "kubernetes.io/ssh-auth",
-    ];
-    OF_KUBERNETES.contains(&type_)
-        || !(type_.contains("kubernetes.io/") || type_.starts_with("helm.sh/"))
 }
 
 fn type_refused(claim: &Claim<'_>, type_: &str) -> Finding {

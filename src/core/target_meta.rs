@@ -11,7 +11,7 @@ use super::{
     Finding,
     annotations::{Marks, Scope},
     managers,
-    ownership::{Claim, owner_references},
+    ownership::{self, Claim, owner_references},
 };
 use crate::api::names;
 
@@ -68,6 +68,24 @@ pub fn merged(claim: &Claim<'_>, marks: &Marks) -> Result<TargetMeta, Finding> {
         annotations,
         owners: Vec::new(),
     })
+}
+
+/// What a Secret carries once it is nobody's: foreign parts and the labels and annotations that the spec
+/// asked for stay, our records, our label and our owner reference go.
+pub fn released(claim: &Claim<'_>, live: &ObjectMeta) -> TargetMeta {
+    let records = Scope::Whole {
+        binding: claim.binding,
+    }
+    .all_names();
+    let mut labels = live.labels.clone().unwrap_or_default();
+    labels.remove(names::LABEL_MANAGED);
+    let mut annotations = live.annotations.clone().unwrap_or_default();
+    annotations.retain(|name, _| !records.contains(name));
+    TargetMeta {
+        labels,
+        annotations,
+        owners: ownership::foreign_owners(claim, live),
+    }
 }
 
 fn wanted_labels(claim: &Claim<'_>) -> Strings {

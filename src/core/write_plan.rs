@@ -82,12 +82,12 @@ pub fn plan(
         (Ownership::Update, Some(found)) => plan_update(wanted, found)?,
         _ => plan_create(wanted)?,
     };
-    let pause = repairs
+    match repairs
         .back_off(wanted.now)
-        .filter(|_| plan.change == Change::Repair);
-    match (pause, head) {
-        (Some(wait), Some(head)) => Err(fought(&wanted.claim, head, wait)),
-        _ => Ok(plan),
+        .filter(|_| plan.change.undoes())
+    {
+        Some(wait) => Err(fought(&wanted.claim, head, wait)),
+        None => Ok(plan),
     }
 }
 
@@ -240,7 +240,7 @@ fn key_conflict(claim: &Claim<'_>, taken: &Taken) -> Option<Finding> {
 fn assemble(compared: Compared, recorded: Option<Revision>, step: Step) -> Plan {
     let change = match (&step, compared.change) {
         (Step::Nothing, _) => Change::Nothing,
-        (_, Change::Nothing) => Change::MetadataOnly,
+        (_, Change::Nothing) => compared.metadata_change,
         (_, change) => change,
     };
     Plan {
