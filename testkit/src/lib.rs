@@ -1,1 +1,30 @@
-//! The test bed.
+//! The test bed: real parts where a real part can run on a laptop, and
+//! simulations with real limits where it cannot.
+//!
+//! - [`aws`]: Secrets Manager, STS and the Pod Identity agent on loopback.
+//! - [`control_plane`]: a real API server with its controllers, scheduler and
+//!   kubectl.
+//! - [`node`]: simulated nodes, which run pods without a kubelet.
+//! - [`shared`]: one of each for all tests of a process.
+//!
+//! Nothing here belongs to the operator; the operator never depends on it.
+
+pub mod aws;
+pub mod canary;
+pub mod control_plane;
+mod error;
+pub mod install;
+pub mod node;
+pub mod operator;
+pub mod shared;
+
+pub use control_plane::ControlPlane;
+pub use error::{Error, Result};
+pub use node::NodeSimulator;
+
+/// Makes aws-lc-rs the TLS provider of this process. Call it before the first
+/// [`kube::Client`]; later calls change nothing.
+pub fn install_crypto() {
+    // An error only says that there already is a provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
