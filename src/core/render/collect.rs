@@ -289,7 +289,7 @@ fn text(entry: &Entry) -> Result<&str, Finding> {
 
 fn json_finding(entry: &Entry, property: Option<&str>, error: JsonError) -> Finding {
     let name = &entry.name;
-    let asked = property.map(|p| shown(p)).unwrap_or_default();
+    let asked = property.map(shown).unwrap_or_default();
     match error {
         JsonError::Invalid { line, column } => Finding::new(
             Reason::NotJson,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use minijinja::{Environment, Error, Value};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::MAX_OUTPUT;
@@ -57,16 +57,22 @@ pub(super) fn add_all(environment: &mut Environment<'_>, work: &Arc<Work>) {
     let w = Arc::clone(work);
     environment.add_filter("b64encode", move |value: Value| b64encode(&w, &value));
     let w = Arc::clone(work);
-    environment.add_filter("fromjson", move |text: &str| fromjson(&w, text));
-    let w = Arc::clone(work);
-    environment.add_filter("replace", move |text: &str, from: &str, to: &str| {
-        replace(&w, text, from, to)
+    environment.add_filter("fromjson", move |value: Value| {
+        fromjson(&w, text(&w, &value)?)
     });
     let w = Arc::clone(work);
-    environment.add_filter("with_query", move |url: &str, name: &str, value: &str| {
-        let input = url.len() + name.len() + value.len();
-        finish(&w, input, with_query(url, name, value))
+    environment.add_filter("replace", move |value: Value, from: Value, to: Value| {
+        replace(&w, text(&w, &value)?, text(&w, &from)?, text(&w, &to)?)
     });
+    let w = Arc::clone(work);
+    environment.add_filter(
+        "with_query",
+        move |url: Value, name: Value, value: Value| {
+            let (url, name, value) = (text(&w, &url)?, text(&w, &name)?, text(&w, &value)?);
+            let input = url.len() + name.len() + value.len();
+            finish(&w, input, with_query(url, name, value))
+        },
+    );
 }
 
 fn simple(
@@ -76,10 +82,21 @@ fn simple(
     f: fn(&str) -> Result<String, &'static str>,
 ) {
     let work = Arc::clone(work);
-    environment.add_filter(name, move |text: &str| -> Result<String, Error> {
+    environment.add_filter(name, move |value: Value| -> Result<String, Error> {
+        let text = text(&work, &value)?;
         let result = f(text).map_err(|fault| work.fail(fault))?;
         finish(&work, text.len(), result)
     });
+}
+
+/// The text of an argument. minijinja would turn other values into text, binary ones lossily.
+fn text<'a>(work: &Work, value: &'a Value) -> Result<&'a str, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text),
+        None if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError)),
+        None => Err(work
+            .fail("gives a filter something that is not text (binary values need `| b64encode`)")),
+    }
 }
 
 /// Charges and caps one result.
@@ -111,7 +128,7 @@ fn b64encode(work: &Work, value: &Value) -> Result<String, Error> {
         return encoded(binary.0.expose());
     }
     if value.is_undefined() {
-        return Err(Error::from(minijinja::ErrorKind::UndefinedError));
+        return Err(Error::from(ErrorKind::UndefinedError));
     }
     Err(work.fail("`b64encode` takes text and binary values"))
 }

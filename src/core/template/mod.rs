@@ -77,7 +77,8 @@ fn environment<'a>(work: &Arc<Work>) -> Result<Environment<'a>, Error> {
         ValueKind::String => out
             .write_str(value.as_str().unwrap_or_default())
             .map_err(Error::from),
-        ValueKind::Bool | ValueKind::Number => write!(out, "{value}").map_err(Error::from),
+        ValueKind::Bool => write!(out, "{}", value.is_true()).map_err(Error::from),
+        ValueKind::Number => write!(out, "{value}").map_err(Error::from),
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         _ => Err(Error::from(ErrorKind::NonPrimitive)),
     });
@@ -90,8 +91,13 @@ fn sentence(error: &Error, work: &Work, source: &str) -> String {
     let what = match (work.fault(), error.kind()) {
         (Some(fault), _) => fault.to_owned(),
         (None, ErrorKind::UndefinedError) => missing(work, source),
-        (None, ErrorKind::SyntaxError | ErrorKind::BadEscape) => "is not valid template syntax".to_owned(),
-        (None, ErrorKind::UnknownFilter) => format!("uses an unknown filter (known: {})", filters::NAMES.join(", ")),
+        (None, ErrorKind::SyntaxError | ErrorKind::BadEscape) => {
+            "is not valid template syntax".to_owned()
+        }
+        (None, ErrorKind::UnknownFilter) => format!(
+            "uses an unknown filter (known: {})",
+            filters::NAMES.join(", ")
+        ),
         (None, ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod) => {
             "calls a function or test; only filters exist".to_owned()
         }
@@ -102,7 +108,7 @@ fn sentence(error: &Error, work: &Work, source: &str) -> String {
         (None, ErrorKind::NonPrimitive) => {
             "prints something that is not text (binary values need `| b64encode`)".to_owned()
         }
-        (None, _) => "uses a value in a way it does not allow (filters take text; binary values need `| b64encode`)".to_owned(),
+        (None, _) => "uses a value in a way it does not allow".to_owned(),
     };
     match error.line() {
         Some(line) => format!("line {line}: {what}"),

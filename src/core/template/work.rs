@@ -9,7 +9,7 @@ use minijinja::{Error, ErrorKind};
 
 /// Bytes that lookups and filters of one rendering may read and make together. A single filter result
 /// is capped too; this bounds their number.
-const MAX_WORK: usize = 32 * 1024 * 1024;
+const MAX_WORK: usize = 8 * 1024 * 1024;
 /// Names kept for a message.
 const MAX_MISSED: usize = 5;
 
@@ -57,7 +57,7 @@ impl Work {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
         {
             Ok(_) => Ok(()),
-            Err(_) => Err(self.fail("handles more than 32 MiB in all")),
+            Err(_) => Err(self.fail("handles more than 8 MiB in all")),
         }
     }
 
