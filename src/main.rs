@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use keyferry::api::crds::crds_yaml;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, crds};
+use keyferry::cli::{Cli, Verb};
 use keyferry::cluster::rights;
 use keyferry::{app, telemetry};
 
@@ -17,7 +19,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Run(args) => run(*args),
-        Verb::Crds => crds::yaml().map(print).map_err(Into::into),
+        Verb::Crds => crds_yaml().map(print).map_err(Into::into),
         Verb::Rights => rights::rules_yaml().map(print).map_err(Into::into),
     };
     ended.unwrap_or_else(|error| {
@@ -29,7 +31,13 @@ fn main() -> ExitCode {
 type Ended = Result<ExitCode, Box<dyn std::error::Error>>;
 
 fn run(args: RunArgs) -> Ended {
-    let settings = args.settings(std::env::var("RUST_LOG").ok())?;
+    let settings = args
+        .settings(std::env::var("RUST_LOG").ok())
+        .unwrap_or_else(|text| {
+            Cli::command()
+                .error(ErrorKind::ValueValidation, text)
+                .exit()
+        });
     telemetry::panics::install(settings.log_format);
     telemetry::logs::init(settings.log_format, &settings.log_filter)?;
     // A core file would hold every value in memory. Only the limit is lowered: a process marked

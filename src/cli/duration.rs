@@ -1,34 +1,34 @@
-//! Durations on the command line: `90s`, `5m`, `1h`, `250ms`.
+//! Durations on the command line: `90s`, `5m`, `1h30m`, `250ms`.
 //!
-//! The one place of the command line that knows the units, so that it can be swapped for the
-//! parser of the bindings' own fields.
+//! The one place of the command line that knows the units, so that it can be laid on the parser of
+//! the bindings' own fields, which has no use for milliseconds.
 
 use std::time::Duration;
 
-/// Reads a whole number with a unit: `ms`, `s`, `m` or `h`. Zero is `0s`.
+/// Reads whole numbers with the units `h`, `m`, `s`, `ms`, each at most once and in this order.
 ///
 /// # Errors
 /// A sentence for the user when the text is no such duration.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || {
-        format!(
-            "`{text}` is no duration; write a whole number and ms, s, m or h, for example 90s or 5m"
-        )
-    };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    number
-        .checked_mul(millis)
-        .map(Duration::from_millis)
-        .ok_or_else(wrong)
+    read(text).ok_or_else(|| {
+        format!("`{text}` is no duration; write for example 90s, 5m, 1h30m or 250ms")
+    })
+}
+
+fn read(text: &str) -> Option<Duration> {
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    for (unit, millis) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1_u64)] {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, after) = rest.split_at(digits);
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (found, after) = after.split_at(letters);
+        if found == unit {
+            let amount: u64 = number.parse().ok()?;
+            total = total.checked_add(Duration::from_millis(amount.checked_mul(millis)?))?;
+            rest = after;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(total)
 }
 
 #[cfg(test)]
@@ -43,7 +43,8 @@ mod tests {
             ("5m", 300),
             ("1h", 3_600),
             ("0s", 0),
-            ("24h", 86_400),
+            ("1h30m", 5_400),
+            ("1m1s", 61),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -58,8 +59,10 @@ mod tests {
             "m",
             "5 m",
             "1.5h",
+            "30m1h",
+            "1s1s",
+            "1hm",
             "-5m",
-            "1h30m",
             "5M",
             "5d",
             "18446744073709551615h",

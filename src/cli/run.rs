@@ -3,6 +3,7 @@
 //! Every flag has an environment variable `KEYFERRY_*` with the same meaning; the flag wins. All
 //! that can be wrong is found here, before anything starts: [`Settings`] is valid by construction.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::duration;
+use crate::core::access::AccessMode;
 use crate::telemetry::logs::{LogFormat, parse_filter};
 
 /// Longest `--cluster-name`: it becomes part of an STS session name, which holds 64 characters
@@ -20,7 +22,7 @@ const CLUSTER_NAME_MAX: usize = 24;
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// Namespaces to work in, comma-separated; with it only namespaced rights are used [default: all]
-    #[arg(long, env = "KEYFERRY_WATCH_NAMESPACES", value_delimiter = ',', value_parser = namespace)]
+    #[arg(long, env = "KEYFERRY_WATCH_NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,
 
     /// Namespace that holds the operator's own Secret (in the pod: metadata.namespace)
@@ -36,8 +38,13 @@ pub struct RunArgs {
     concurrency: u16,
 
     /// What the access policies do
-    #[arg(long, env = "KEYFERRY_ACCESS_POLICY", value_enum, default_value_t)]
-    access_policy: AccessPolicyMode,
+    #[arg(
+        long,
+        env = "KEYFERRY_ACCESS_POLICY",
+        value_name = "enforce|audit|open",
+        default_value = "enforce"
+    )]
+    access_policy: AccessMode,
 
     /// File with access policies that replace the built-in one (each namespace reads its own `<namespace>/*`)
     #[arg(long, env = "KEYFERRY_ACCESS_POLICY_FILE")]
@@ -84,18 +91,6 @@ pub struct RunArgs {
     log_level: Option<String>,
 }
 
-/// What the access policies do with a request none of them allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum AccessPolicyMode {
-    /// Refuse it.
-    #[default]
-    Enforce,
-    /// Make it, and say in log and metric that it would have been refused.
-    Audit,
-    /// Make it.
-    Open,
-}
-
 /// Limits of an AWS call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwsTimeouts {
@@ -119,7 +114,7 @@ pub struct Settings {
     /// Writes to the API server that may be in flight, 1 to 256.
     pub concurrency: usize,
     /// What the access policies do.
-    pub access_policy: AccessPolicyMode,
+    pub access_policy: AccessMode,
     /// File with the policies that replace the built-in one.
     pub access_policy_file: Option<PathBuf>,
     /// Floor under every refresh interval.
@@ -166,9 +161,7 @@ impl RunArgs {
             }
             (None, None) => "info".to_owned(),
         };
-        let mut watch_namespaces = self.watch_namespaces;
-        watch_namespaces.sort();
-        watch_namespaces.dedup();
+        let watch_namespaces = namespaces(&self.watch_namespaces)?;
         Ok(Settings {
             watch_namespaces,
             operator_namespace: self.operator_namespace,
@@ -197,6 +190,18 @@ fn timeout(text: &str) -> Result<Duration, String> {
     } else {
         Err("must be between 100ms and 10m".into())
     }
+}
+
+/// Sorted, each once. A variable that is set but empty, as manifests have it, means none.
+fn namespaces(given: &[String]) -> Result<Vec<String>, String> {
+    if given.iter().all(String::is_empty) && given.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let named: Result<BTreeSet<_>, _> = given.iter().map(|name| namespace(name)).collect();
+    Ok(named
+        .map_err(|why| format!("--watch-namespaces: {why}"))?
+        .into_iter()
+        .collect())
 }
 
 /// A DNS label, as names of namespaces are (source: Kubernetes, "Object Names and IDs").
@@ -244,8 +249,9 @@ mod tests {
     fn defaults() {
         let settings = read("").unwrap();
         assert!(settings.watch_namespaces.is_empty());
+        assert_eq!(read("--watch-namespaces=").as_ref(), Ok(&settings));
         assert_eq!(settings.concurrency, 16);
-        assert_eq!(settings.access_policy, AccessPolicyMode::Enforce);
+        assert_eq!(settings.access_policy, AccessMode::Enforce);
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(60));
         assert_eq!(settings.value_reuse, Duration::from_secs(5));
         assert!(!settings.allow_service_account_identity);
@@ -264,7 +270,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(settings.watch_namespaces, ["bizi", "estate"]);
-        assert_eq!(settings.access_policy, AccessPolicyMode::Audit);
+        assert_eq!(settings.access_policy, AccessMode::Audit);
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(10));
         assert_eq!(settings.http_address.port(), 0);
         assert!(settings.allow_service_account_identity);

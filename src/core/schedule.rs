@@ -2,26 +2,12 @@
 
 use std::time::Duration;
 
+use super::Class;
 use crate::api::Reason;
 
 /// How long a person has before an error that only a person can fix is shown as Stalled:
 /// IAM and DNS are eventually consistent.
 pub const GRACE: Duration = Duration::from_secs(120);
-
-/// What kind of failure a reason is; decides retries and whether a person must act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Only a change of the binding, the template or the entry helps.
-    Invalid,
-    /// Something is missing or refused; a person fixes it outside the binding.
-    Denied,
-    /// Somebody else wrote at the same time.
-    Conflict,
-    /// AWS asked us to slow down.
-    Throttled,
-    /// It may work the next time.
-    Transient,
-}
 
 /// The class of a reason.
 pub const fn class(reason: Reason) -> Class {
@@ -42,17 +28,17 @@ pub const fn class(reason: Reason) -> Class {
         R::SecretNotFound
         | R::MarkedForDeletion
         | R::StageMissing
-        | R::AccessDenied
+        | R::TargetMissing
+        | R::TargetNotFound => Class::Missing,
+        R::AccessDenied
         | R::KmsAccessDenied
         | R::AccessNotAllowed
         | R::NoCredentials
         | R::AssumeRoleFailed
         | R::TargetConflict
         | R::KeyConflict
-        | R::TargetMissing
         | R::TargetImmutable
         | R::OperatorForbidden
-        | R::TargetNotFound
         | R::TooManyTargets
         | R::Stale
         | R::Held
@@ -75,7 +61,10 @@ pub const fn class(reason: Reason) -> Class {
 
 /// True when only a person can fix it.
 pub const fn needs_a_person(reason: Reason) -> bool {
-    matches!(class(reason), Class::Invalid | Class::Denied)
+    matches!(
+        class(reason),
+        Class::Invalid | Class::Denied | Class::Missing
+    )
 }
 
 /// True when the gate refused a candidate: reads work, the last good value is not growing stale.
@@ -106,7 +95,9 @@ pub fn retry_delay(
     let wait = match class {
         // A value that was refused can only change at AWS: look again when a refresh is due.
         Class::Invalid => interval,
-        Class::Denied => doubled(10, interval.min(minutes(2)).max(Duration::from_secs(10))),
+        Class::Denied | Class::Missing => {
+            doubled(10, interval.min(minutes(2)).max(Duration::from_secs(10)))
+        }
         Class::Conflict => doubled(1, Duration::from_secs(30)),
         Class::Throttled => doubled(2, minutes(5)),
         Class::Transient => doubled(1, minutes(5)),

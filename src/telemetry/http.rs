@@ -142,7 +142,7 @@ impl Server {
         self.address
     }
 
-    /// Answers until `stop` turns true (or its sender is gone), then for at most [`DRAIN`] more.
+    /// Answers until `stop` turns true (or its sender is gone), then for at most two seconds more.
     ///
     /// # Errors
     /// When the listener fails.

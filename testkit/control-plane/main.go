@@ -2,6 +2,8 @@
 // API server, controller manager, scheduler and kubectl, chosen by the name it
 // is called by or by its first argument, and `up`, which runs them all with an
 // etcd inside.
+// With links named etcd, kube-apiserver and so on it also makes a folder that
+// anything can use as KUBEBUILDER_ASSETS.
 //
 // It serves tests: data is never synced to disk and nothing survives its end.
 package main
@@ -12,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"go.etcd.io/etcd/server/v3/etcdmain"
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
@@ -24,7 +27,7 @@ import (
 )
 
 const usage = `usage: control-plane up --dir D [--remove]
-       control-plane kube-apiserver|kube-controller-manager|kube-scheduler|kubectl ...`
+       control-plane kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|etcd ...`
 
 func main() {
 	name := filepath.Base(os.Args[0])
@@ -53,6 +56,8 @@ func run(name string) bool {
 	case "kube-scheduler":
 		endWithSupervisor()
 		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
+	case "etcd":
+		etcdmain.Main(os.Args)
 	case "kubectl":
 		logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
 		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

@@ -17,6 +17,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
+use rand::Rng;
 
 /// The shortest piece of a value that counts as a leak.
 pub const PIECE: usize = 8;
@@ -35,22 +36,27 @@ impl Canaries {
         const ALPHABET: &[u8] =
             b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789/+=\"\\&%$#@!?:;,<>{}~^ ";
         self.made.fetch_add(1, Ordering::Relaxed);
-        let text: String =
-            (0..28).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect();
+        let text: String = (0..28)
+            .map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]))
+            .collect();
         self.register(text.as_bytes());
         text
     }
 
     /// A new random value of letters and digits, for places that take no others.
     pub fn plain(&self) -> String {
-        let text: String = (0..28).map(|_| fastrand::alphanumeric()).collect();
+        let letters = rand::rng().sample_iter(rand::distr::Alphanumeric);
+        let text: String = letters.take(28).map(char::from).collect();
         self.register(text.as_bytes());
         text
     }
 
     /// Declares a value that a test made itself. Shorter ones than [`PIECE`] cannot be searched for.
     pub fn register(&self, value: &[u8]) {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner).push(value.to_vec());
+        self.values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(value.to_vec());
     }
 
     /// A scanner for all values so far.
@@ -64,7 +70,10 @@ impl Canaries {
             return Err("no canary value was made".to_owned());
         }
         let automaton = AhoCorasick::new(&patterns).map_err(|e| e.to_string())?;
-        Ok(Scanner { automaton, values: values.len() })
+        Ok(Scanner {
+            automaton,
+            values: values.len(),
+        })
     }
 }
 
@@ -96,7 +105,11 @@ impl Scanner {
         let found = self.automaton.find(text)?;
         let from = found.start().saturating_sub(200);
         let before = String::from_utf8_lossy(&text[from..found.start()]).into_owned();
-        Some(Leak { channel: channel.to_owned(), offset: found.start(), before })
+        Some(Leak {
+            channel: channel.to_owned(),
+            offset: found.start(),
+            before,
+        })
     }
 }
 
@@ -134,7 +147,10 @@ fn base64_inner(piece: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 
 fn hex(piece: &[u8], digits: &str) -> Vec<u8> {
     let digits = digits.as_bytes();
-    piece.iter().flat_map(|b| [digits[usize::from(b >> 4)], digits[usize::from(b & 15)]]).collect()
+    piece
+        .iter()
+        .flat_map(|b| [digits[usize::from(b >> 4)], digits[usize::from(b & 15)]])
+        .collect()
 }
 
 fn percent_encoded(piece: &[u8]) -> Vec<u8> {
@@ -158,17 +174,28 @@ mod tests {
 
     /// What a leak could look like: the whole value or eight bytes of it, in every encoding.
     fn disguises(value: &str) -> Vec<(&'static str, String)> {
-        let url: String =
-            percent_encoded(value.as_bytes()).into_iter().map(char::from).collect();
+        let url: String = percent_encoded(value.as_bytes())
+            .into_iter()
+            .map(char::from)
+            .collect();
         vec![
             ("raw", value.to_owned()),
             ("piece", value[9..17].to_owned()),
             ("base64", STANDARD.encode(value)),
             ("base64 inside more", STANDARD.encode(format!("x{value}y"))),
-            ("base64 inside even more", STANDARD.encode(format!("xx{value}yy"))),
+            (
+                "base64 inside even more",
+                STANDARD.encode(format!("xx{value}yy")),
+            ),
             ("base64url", URL_SAFE.encode(value)),
-            ("hex", String::from_utf8(hex(value.as_bytes(), "0123456789abcdef")).unwrap()),
-            ("HEX", String::from_utf8(hex(value.as_bytes(), "0123456789ABCDEF")).unwrap()),
+            (
+                "hex",
+                String::from_utf8(hex(value.as_bytes(), "0123456789abcdef")).unwrap(),
+            ),
+            (
+                "HEX",
+                String::from_utf8(hex(value.as_bytes(), "0123456789ABCDEF")).unwrap(),
+            ),
             ("url", url),
             ("json", serde_json::Value::from(value).to_string()),
         ]
@@ -182,7 +209,10 @@ mod tests {
             let scanner = canaries.scanner().unwrap();
             for (name, text) in values.iter().flat_map(|v| disguises(v)) {
                 let line = format!("{{\"level\":\"INFO\",\"message\":\"before {text} after\"}}");
-                assert!(scanner.scan("log", line.as_bytes()).is_some(), "{name} was not found");
+                assert!(
+                    scanner.scan("log", line.as_bytes()).is_some(),
+                    "{name} was not found"
+                );
             }
         }
     }
@@ -193,7 +223,10 @@ mod tests {
         assert!(canaries.scanner().is_err());
         let value = canaries.plain();
         let scanner = canaries.scanner().unwrap();
-        assert_eq!(scanner.scan("log", b"Secret backend holds 4 keys at revision k3v9q2"), None);
+        assert_eq!(
+            scanner.scan("log", b"Secret backend holds 4 keys at revision k3v9q2"),
+            None
+        );
         assert_eq!(scanner.scan("log", value[..7].as_bytes()), None);
     }
 }

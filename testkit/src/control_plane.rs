@@ -74,13 +74,34 @@ impl ControlPlane {
         if let Some(kubeconfig) = std::env::var_os(KUBECONFIG_VARIABLE) {
             return Self::existing(Path::new(&kubeconfig)).await;
         }
+        if let Some(assets) = std::env::var_os(ASSETS_VARIABLE) {
+            return Self::from_assets(Path::new(&assets), options).await;
+        }
+        let binary = Self::program().await?;
         let own_dir = options.dir.is_none();
         let dir = options.dir.unwrap_or_else(new_dir);
-        if let Some(assets) = std::env::var_os(ASSETS_VARIABLE) {
-            return assets::start(Path::new(&assets), dir, own_dir).await;
-        }
-        let binary = blocking(build::binary).await?;
         supervised::start(binary, dir, own_dir).await
+    }
+
+    /// Starts the programs in a folder. Missing controllers are named on standard
+    /// error; what needs them then waits for ever.
+    ///
+    /// # Errors
+    /// No `etcd`, `kube-apiserver` or `kubectl` there, or one that ends or is not
+    /// ready within three minutes (the end of its log is in the message).
+    pub async fn from_assets(assets: &Path, options: Options) -> Result<Self> {
+        crate::install_crypto();
+        let own_dir = options.dir.is_none();
+        assets::start(assets, options.dir.unwrap_or_else(new_dir), own_dir).await
+    }
+
+    /// The built program, after building it if need be. Called by a name such
+    /// as `kubectl` or with it as the first argument, it is that program.
+    ///
+    /// # Errors
+    /// No Go toolchain, or a failed build.
+    pub async fn program() -> Result<PathBuf> {
+        blocking(build::binary).await
     }
 
     /// Uses a cluster that already runs, and will not stop it.

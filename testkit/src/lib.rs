@@ -5,13 +5,18 @@
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
+//! - [`shared`]: one of each for all tests of a process.
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
 
 pub mod aws;
+pub mod canary;
 pub mod control_plane;
 mod error;
+pub mod install;
 pub mod node;
+pub mod operator;
+pub mod shared;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};

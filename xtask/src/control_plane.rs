@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use keyferry_testkit::{ControlPlane, Result, control_plane::Options};
+use keyferry_testkit::control_plane::Options;
+use keyferry_testkit::{ControlPlane, NodeSimulator, Result, node};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(clap::Args)]
@@ -11,6 +12,11 @@ pub(crate) struct Arguments {
     /// Where kubeconfig, keys, data and logs go; old data in it is removed
     #[arg(long)]
     dir: PathBuf,
+
+    /// Simulated nodes to run pods on. Tests that share this control plane bring
+    /// their own, so leave them out for those
+    #[arg(long, default_value_t = 0)]
+    nodes: usize,
 }
 
 /// Prints the kubeconfig's path as the only line on standard output.
@@ -25,6 +31,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         plane.version().await?.trim_start_matches('v'),
         started.elapsed().as_secs_f32()
     );
+    let options = node::Options {
+        nodes: arguments.nodes,
+        ..Default::default()
+    };
+    // Held to the end; the nodes go with the control plane.
+    let _nodes = NodeSimulator::start(plane.client().await?, options).await?;
     println!("{}", plane.kubeconfig().display());
     until_asked_to_stop().await;
     plane.stop();

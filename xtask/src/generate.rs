@@ -15,15 +15,15 @@ const RULES: &str = "charts/keyferry/files/rules.yaml";
 
 /// Arguments of `generate`.
 #[derive(clap::Args)]
-pub struct Args {
+pub struct Arguments {
     /// Write nothing, fail if a file is not current
     #[arg(long)]
     check: bool,
 }
 
 /// Writes every generated file that is not current, or only checks.
-pub fn run(args: Args) -> Ended {
-    if args.check {
+pub fn run(arguments: &Arguments) -> Ended {
+    if arguments.check {
         return check();
     }
     let (root, wanted) = (root()?, wanted()?);
@@ -88,14 +88,15 @@ fn documents(text: &str) -> impl Iterator<Item = &str> {
         .filter(|document| !document.trim().is_empty())
 }
 
-/// `externalsecretbindings.yaml` for the CRD `externalsecretbindings.keyferry.dev`.
+/// `keyferry.dev_externalsecretbindings.yaml` for the CRD `externalsecretbindings.keyferry.dev`:
+/// the name that controller-gen gives and kustomize users know.
 fn file_name(document: &str) -> Ended<String> {
-    let name = document
+    let (plural, group) = document
         .lines()
         .find_map(|line| line.strip_prefix("  name: "))
-        .and_then(|name| name.split('.').next())
+        .and_then(|name| name.split_once('.'))
         .ok_or("a document of `keyferry crds` has no metadata.name")?;
-    Ok(format!("{name}.yaml"))
+    Ok(format!("{group}_{plural}.yaml"))
 }
 
 /// Paths that differ from what is wanted, and files in generated folders that nobody wants.
@@ -141,7 +142,7 @@ mod tests {
                 .iter()
                 .all(|document| document.starts_with("kind: ") && !document.contains("---"))
         );
-        assert_eq!(file_name(found[1])?, "bs.yaml");
+        assert_eq!(file_name(found[1])?, "keyferry.dev_bs.yaml");
         assert!(file_name("kind: C\n").is_err());
         Ok(())
     }

@@ -12,15 +12,15 @@ use clap::{Parser, Subcommand};
 /// The project's own commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-struct Cli {
+struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Verb {
+enum Command {
     /// Write the generated files: crds/, the chart's copies, its RBAC rules
-    Generate(generate::Args),
+    Generate(generate::Arguments),
     /// Format, lints, generated files, documentation
     Check,
     /// Run a real control plane with a simulated node until stopped (Ctrl-C)
@@ -29,12 +29,12 @@ enum Verb {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match Cli::parse().verb {
-        Verb::Generate(args) => generate::run(args),
-        Verb::Check => check::run(),
-        Verb::ControlPlane(args) => control_plane::run(args).await.map_err(Into::into),
+    let outcome: workspace::Ended = match Arguments::parse().command {
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Check => check::run(),
+        Command::ControlPlane(arguments) => control_plane::run(arguments).await.map_err(Into::into),
     };
-    match ended {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

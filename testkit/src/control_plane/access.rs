@@ -129,7 +129,7 @@ fn current_cluster(config: &Kubeconfig) -> Result<Value> {
         .ok_or_else(|| Error::other("the admin's kubeconfig has no current cluster"))
 }
 
-fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new()

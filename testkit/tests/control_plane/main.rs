@@ -1,0 +1,7 @@
+//! The control plane and the simulated nodes, one against the other.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod entry;
+mod pods;
+mod support;
+mod workloads;
