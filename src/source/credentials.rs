@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::identity::Caller;
-use crate::core::Finding;
+use crate::{api::Reason, core::Finding};
 
 /// Refreshed this long before expiry, or in the last quarter of shorter lives.
 const MARGIN: Duration = Duration::from_secs(120);
@@ -58,16 +58,23 @@ pub(super) struct Credentials {
     /// The last failure: held while somebody obtains, so that one call serves all who wait.
     failed: Mutex<Option<(Instant, Finding)>>,
     failure_hold: Duration,
+    /// How long getting credentials may take in all, tokens and retries included.
+    patience: Duration,
 }
 
 impl Credentials {
-    pub fn new(origin: impl FnOnce(Held) -> Box<dyn Origin>, failure_hold: Duration) -> Self {
+    pub fn new(
+        origin: impl FnOnce(Held) -> Box<dyn Origin>,
+        failure_hold: Duration,
+        patience: Duration,
+    ) -> Self {
         let held = Held::default();
         Self {
             origin: origin(held.clone()),
             held,
             failed: Mutex::new(None),
             failure_hold,
+            patience,
         }
     }
 
@@ -81,7 +88,14 @@ impl Credentials {
         if let Some(session) = self.held.fresh() {
             return Ok(session);
         }
-        let mut failed = self.failed.lock().await;
+        // While somebody refreshes credentials that still work, the others go on with them.
+        let mut failed = match self.held.usable() {
+            None => self.failed.lock().await,
+            Some(session) => match self.failed.try_lock() {
+                Ok(failed) => failed,
+                Err(_) => return Ok(session),
+            },
+        };
         if let Some(session) = self.held.fresh() {
             return Ok(session);
         }
@@ -92,7 +106,8 @@ impl Credentials {
             tracing::trace!(target: "keyferry::source", age = ?at.elapsed(), "identity failure still held");
             return self.held.usable().ok_or_else(|| finding.clone());
         }
-        match self.origin.obtain().await {
+        let obtained = tokio::time::timeout(self.patience, self.origin.obtain()).await;
+        match obtained.unwrap_or_else(|_| Err(late())) {
             Ok(session) => {
                 *failed = None;
                 Ok(self.held.put(session))
@@ -126,6 +141,14 @@ impl Credentials {
         let by_caller = session.caller.get().map(|c| c.account.clone());
         by_caller.or_else(|| session.keys.account_id().map(|id| id.as_str().to_owned()))
     }
+}
+
+fn late() -> Finding {
+    Finding::new(
+        Reason::AwsUnavailable,
+        "AWS credentials did not come in time.",
+        "If it lasts, check the network path to STS and to the API server.",
+    )
 }
 
 /// The session in use, shared with the clients that sign with it.

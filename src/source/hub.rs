@@ -18,21 +18,18 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::{
-    batch::{Answer, Answers},
+    batch::Answers,
     calls::Calls,
-    errors::{Subject, read_finding},
-    failure::Failure,
     gather::Gather,
     identity::Caller,
     listing::{self, Listed},
     metrics::{Operation, SourceEvent, SourceMetrics},
     reuse::Reuse,
     settings::ReadSettings,
-    wire::{answers, id_text, looks_complete, parse_arn},
+    wire::id_text,
 };
-use crate::{
-    api::Reason,
-    core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId, VersionSelector, entry::SecretArn},
+use crate::core::{
+    Entry, EntryAsk, Finding, PrefixAsk, SecretId, VersionSelector, entry::SecretArn,
 };
 
 /// Whether a value read a moment ago will do.
@@ -48,9 +45,9 @@ pub enum Freshness {
 /// hold up what works, and many, because what hangs costs nothing.
 const SUSPECT_LANES: usize = 64;
 
-type ReadResult = Result<Arc<Entry>, Finding>;
+pub(super) type ReadResult = Result<Arc<Entry>, Finding>;
 type ListResult = Result<Arc<Vec<Listed>>, Finding>;
-type BatchRun = Shared<BoxFuture<'static, Arc<Answers>>>;
+pub(super) type BatchRun = Shared<BoxFuture<'static, Arc<Answers>>>;
 type WeakBatchRun = WeakShared<BoxFuture<'static, Arc<Answers>>>;
 
 /// Shared reads of one identity in one region. Callers may be dropped at any time: a read lives as long as
@@ -59,10 +56,10 @@ pub struct Hub {
     region: String,
     pub(super) calls: Calls,
     pub(super) settings: ReadSettings,
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(super) metrics: SourceMetrics,
     pub(super) permits: Semaphore,
-    suspect_permits: Semaphore,
+    pub(super) suspect_permits: Semaphore,
     state: Mutex<State>,
 }
 
@@ -73,7 +70,7 @@ pub(super) struct State {
     listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
     reuse: Reuse,
     /// Partial ARNs that AWS takes for complete ones: sent as names.
-    bare: HashSet<SecretArn>,
+    pub(super) bare: HashSet<SecretArn>,
     /// Ids whose last batch brought no answer: read singly until one does.
     pub(super) suspects: HashSet<SecretId>,
     pub(super) batch_denied_until: Option<Instant>,
@@ -287,106 +284,6 @@ impl Hub {
         }
         result
     }
-
-    async fn by_batch(self: Arc<Self>, ask: EntryAsk, run: BatchRun) -> ReadResult {
-        let answer = run.await.get(&ask.id).cloned();
-        match answer {
-            Some(Answer::Value(entry)) => Ok(entry),
-            Some(Answer::Failed(failure, operation)) => {
-                Err(self.explain(&failure, operation, Some(&ask)).await)
-            }
-            Some(Answer::Singly) | None => self.singly(ask, Arc::default()).await,
-        }
-    }
-
-    /// One entry by GetSecretValue, under each spelling that may be right.
-    async fn singly(self: Arc<Self>, ask: EntryAsk, sent: Arc<AtomicBool>) -> ReadResult {
-        let lane = if self.lock().suspects.contains(&ask.id) {
-            &self.suspect_permits
-        } else {
-            &self.permits
-        };
-        let permit = lane.acquire().await;
-        sent.store(true, Relaxed);
-        let result = self.get(&ask).await;
-        drop(permit);
-        match result {
-            Ok(entry) => Ok(Arc::new(entry)),
-            Err(failure) => Err(self
-                .explain(&failure, Operation::GetSecretValue, Some(&ask))
-                .await),
-        }
-    }
-
-    async fn get(&self, ask: &EntryAsk) -> Result<Entry, Failure> {
-        let first = self.lock().wire(&ask.id);
-        let failure = match self.get_as(&first, ask).await {
-            Err(failure) if failure.may_be_misspelt() => failure,
-            result => return result,
-        };
-        let SecretId::Arn(arn) = &ask.id else {
-            return Err(failure);
-        };
-        let literal = id_text(&ask.id);
-        if first != literal {
-            // It was known as a partial ARN; the entry may have been recreated since.
-            self.lock().bare.remove(arn);
-            return self.get_as(&literal, ask).await;
-        }
-        // AWS takes a resource that ends in hyphen and six characters for complete. If it is not, the whole
-        // of it is the entry's name; a name means the caller's own account.
-        let own = self
-            .caller()
-            .await
-            .is_ok_and(|caller| caller.account == arn.account);
-        if !own || !looks_complete(&arn.resource) || arn.region != self.region {
-            return Err(failure);
-        }
-        let Ok(entry) = self.get_as(&arn.resource, ask).await else {
-            return Err(failure);
-        };
-        self.lock().bare.insert(arn.clone());
-        Ok(entry)
-    }
-
-    /// Reads under one spelling; a reply about something else is no answer.
-    async fn get_as(&self, wire: &str, ask: &EntryAsk) -> Result<Entry, Failure> {
-        self.metrics.record(SourceEvent::ReadMade);
-        let entry = self.calls.get(wire, &ask.version).await?;
-        let own = self.calls.credentials.known_account();
-        let right = parse_arn(&entry.arn)
-            .is_some_and(|arn| answers(&ask.id, &arn, &entry.name, own.as_deref()));
-        if right {
-            Ok(entry)
-        } else {
-            Err(Failure::Unreadable(200))
-        }
-    }
-
-    /// Words for a failure. Asks AWS who we are if the words need it and it is not known.
-    async fn explain(
-        &self,
-        failure: &Failure,
-        operation: Operation,
-        ask: Option<&EntryAsk>,
-    ) -> Finding {
-        let caller = match failure {
-            Failure::Refused(_) => self.caller().await.ok(),
-            _ => None,
-        };
-        let subject = Subject {
-            operation,
-            region: &self.region,
-            caller: caller.as_ref(),
-            entry: ask.map(|ask| (&ask.id, &ask.version)),
-            patience: self.patience,
-        };
-        let finding = read_finding(failure, &subject);
-        if finding.reason == Reason::AwsUnavailable || finding.reason == Reason::Throttled {
-            tracing::warn!(target: "keyferry::source", region = self.region, operation = operation.as_str(), reason = %finding.reason, "call failed");
-        }
-        finding
-    }
 }
 
 impl State {
@@ -404,7 +301,7 @@ impl State {
     }
 
     /// How an id is sent.
-    fn wire(&self, id: &SecretId) -> String {
+    pub(super) fn wire(&self, id: &SecretId) -> String {
         match id {
             SecretId::Arn(arn) if self.bare.contains(arn) => arn.resource.clone(),
             _ => id_text(id),

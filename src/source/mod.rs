@@ -18,6 +18,7 @@ mod metrics;
 mod origin;
 mod reuse;
 mod settings;
+mod single;
 mod sources;
 mod sts;
 mod sts_errors;

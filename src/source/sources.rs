@@ -152,6 +152,8 @@ impl Sources {
             return credentials.clone();
         }
         let hold = self.settings.identity_failure_hold;
+        // A chain of two roles and a refused base are four operations at most.
+        let patience = self.settings.timeouts.operation * 4;
         let cluster = self.settings.cluster.clone();
         let credentials = match key {
             CredentialKey::Operator { sts_region } => {
@@ -165,7 +167,7 @@ impl Sources {
                         own,
                     }) as _
                 };
-                Credentials::new(origin, hold)
+                Credentials::new(origin, hold, patience)
             }
             CredentialKey::ServiceAccount {
                 sts_region,
@@ -184,7 +186,7 @@ impl Sources {
                         tokens,
                     }) as _
                 };
-                Credentials::new(origin, hold)
+                Credentials::new(origin, hold, patience)
             }
             CredentialKey::Role { base, role } => {
                 let (sts_region, step) = (base.sts_region().to_owned(), role.clone());
@@ -197,7 +199,7 @@ impl Sources {
                         step,
                     }) as _
                 };
-                Credentials::new(origin, hold)
+                Credentials::new(origin, hold, patience)
             }
         };
         let credentials = Arc::new(credentials);

@@ -266,6 +266,50 @@ async fn a_base_that_expired_is_renewed_before_the_role_on_top() {
 }
 
 #[tokio::test]
+async fn a_hub_that_nobody_uses_is_dropped_with_its_credentials() {
+    let bed = Bed::with(|s| s.idle_hub = std::time::Duration::ZERO).await;
+    let hub = bed.hub().await;
+    bed.sources.tidy();
+    assert!(
+        std::sync::Arc::ptr_eq(&hub, &bed.sources.hub(&operator()).await.unwrap()),
+        "in use"
+    );
+    drop(hub);
+    bed.sources.tidy();
+    bed.sources
+        .hub(&operator())
+        .await
+        .unwrap()
+        .caller()
+        .await
+        .unwrap();
+    assert_eq!(bed.aws.count(WEB), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_never_comes_does_not_hold_up_for_ever() {
+    let mut bed = Bed::impatient().await;
+    let stuck: keyferry::source::TokenRequester =
+        std::sync::Arc::new(|_, _| Box::pin(std::future::pending()));
+    let settings = settings(&bed.aws, bed.token_file.clone());
+    let timeouts = keyferry::source::Timeouts {
+        operation: std::time::Duration::from_millis(100),
+        ..settings.timeouts
+    };
+    let settings = keyferry::source::SourceSettings {
+        timeouts,
+        ..settings
+    };
+    bed.sources = keyferry::source::Sources::new(settings, Default::default(), stuck)
+        .await
+        .unwrap();
+    let hub = bed.sources.hub(&as_account("uid-1")).await.unwrap();
+    for read in read_all(&hub, &[name("a"), name("b")]).await {
+        assert_eq!(refused(read).reason, Reason::AwsUnavailable);
+    }
+}
+
+#[tokio::test]
 async fn other_external_ids_or_tags_never_share_a_read() {
     let bed = Bed::start().await;
     bed.region().create("a", "1").unwrap();

@@ -100,7 +100,7 @@ impl Bed {
     pub async fn impatient() -> Self {
         Self::with(|settings| {
             settings.timeouts = Timeouts {
-                operation: Duration::from_millis(400),
+                operation: Duration::from_secs(3),
                 ..Timeouts::default()
             };
             settings.reads.reuse = Duration::ZERO;
