@@ -92,6 +92,17 @@ fn a_crash_after_the_marker_records_delivered_and_sends_no_second() {
 }
 
 #[test]
+fn a_marker_that_is_missing_before_the_secret_is_written_was_not_removed_by_us() {
+    let back = entry("a", "b", "a", Progressing);
+    let early = Claim {
+        secret_holds_wanted: false,
+        ..claim(&back)
+    };
+    let step = step(Some(&deployment()), &[early], None, at(9));
+    assert_eq!(step.entries, [("ai".to_owned(), Some(back))]);
+}
+
+#[test]
 fn an_intent_taken_back_whose_marker_never_went_out_restarts_nothing() {
     let taken_back = entry("a", "", "a", Pending);
     let (apply, after, _) = one(&deployment(), &taken_back, 3);
