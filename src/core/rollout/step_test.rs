@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{super::testing::*, *};
+use super::{
+    super::{record::record, testing::*},
+    *,
+};
 use crate::core::rollout::workload::{Kind, Strategy};
 
 use RolloutState::{
