@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::ExternalSecretBindingStatus;
 
-/// Carries AWS Secrets Manager entries into one Secret of this namespace.
+/// What is read, how it is checked and composed, and where it goes.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "keyferry.dev",
@@ -24,7 +24,9 @@ use super::status::ExternalSecretBindingStatus;
     namespaced,
     derive = "Default",
     derive = "PartialEq",
-    status = "ExternalSecretBindingStatus"
+    doc = "Carries AWS Secrets Manager entries into one Secret of this namespace and rolls the workloads that use it.",
+    status = "ExternalSecretBindingStatus",
+    selectable = ".spec.target.name"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalSecretBindingSpec {
@@ -234,7 +236,7 @@ pub struct ValueRule {
     /// Greatest length in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<i64>,
-    /// Regular expression the whole value must match (RE2 syntax; anchor it yourself).
+    /// Regular expression that must be found in the value (RE2 syntax); `^` and `$` anchor it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
 }

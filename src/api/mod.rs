@@ -3,9 +3,12 @@
 //! Owns serde shapes and schema only. It must not know a client, a clock or a decision.
 
 pub mod binding;
+pub mod crds;
+pub mod limits;
 pub mod names;
 pub mod policy;
 pub mod reason;
+mod schema;
 pub mod status;
 
 pub use binding::{ExternalSecretBinding, ExternalSecretBindingSpec};

@@ -28,6 +28,9 @@ pub const ANNOTATION_SOURCES: &str = "keyferry.dev/sources";
 pub const ANNOTATION_HISTORY: &str = "keyferry.dev/history";
 /// Annotation on a Secret: JSON, versions that were rejected.
 pub const ANNOTATION_REJECTED: &str = "keyferry.dev/rejected";
+/// Annotation on a Secret that also holds keys of others (Adopt, and `keys.keyferry.dev/<binding>` for
+/// Merge): the names of our keys, sorted, separated by commas. Only these are set, removed and hashed.
+pub const ANNOTATION_KEYS: &str = "keyferry.dev/keys";
 /// Annotation on a Secret: `allow` lets Merge bindings write into it.
 pub const ANNOTATION_MERGE: &str = "keyferry.dev/merge";
 /// Annotation on a binding: a token; each new value asks for one refresh.
@@ -52,3 +55,14 @@ pub const SUFFIX_CANDIDATE: &str = "-keyferry-candidate";
 
 /// Name of the Secret in the operator's namespace that holds the install key.
 pub const INSTALL_KEY_SECRET: &str = "keyferry-install-key";
+
+/// Annotation by which Helm leaves an object alone on uninstall (source: Helm, "Tell Helm Not To
+/// Uninstall a Resource"); Argo CD honours it too.
+pub const ANNOTATION_HELM_KEEP: &str = "helm.sh/resource-policy";
+
+/// Session tag that keyferry sets to the binding's namespace when it assumes `source.roleArn`.
+/// Tag keys are case-insensitive to STS, so no spelling of it may be chosen by a user.
+pub const SESSION_TAG_NAMESPACE: &str = "keyferry-namespace";
+
+/// Name of the access policy that is compiled in, or read from the install's file in its place.
+pub const BUILT_IN_POLICY: &str = "default";

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// Lets namespaces make requests. A request must be allowed in all its parts by one policy.
+/// Who may request what. A request must be allowed in all its parts by one policy.
+///
+/// In every glob `*` stands for any characters, `/` included, `?` for one, and `{namespace}` for the
+/// name of the namespace that asks; the whole text must match.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "keyferry.dev",
@@ -15,13 +18,14 @@ use serde::{Deserialize, Serialize};
     singular = "secretaccesspolicy",
     shortname = "sap",
     category = "keyferry",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "Lets namespaces read entries of AWS Secrets Manager. Policies only add to one another."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SecretAccessPolicySpec {
     /// Who may.
     pub namespaces: NamespaceSelection,
-    /// Names of entries: anchored globs; `{namespace}` stands for the namespace's name. Absent: none.
+    /// Names of entries: anchored globs, `*` for any characters (`/` too), `?` for one, `{namespace}` for the namespace's name. An entry asked for by ARN must be allowed with and without the hyphen and six characters that AWS appends. Absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// Names of Parameter Store parameters: anchored globs. Absent: none.
@@ -45,7 +49,7 @@ pub struct SecretAccessPolicySpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceSelection {
-    /// Names of namespaces, exactly as they stand.
+    /// Names of namespaces, exactly as they stand; `*` alone means every namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// Labels a namespace must carry, all of them. In a mounted policy file only names are allowed.

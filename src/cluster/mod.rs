@@ -1,3 +1,21 @@
-//! Kubernetes: reads and writes. Decisions are made in `core`; these files carry them out.
+//! Kubernetes: what is watched, read and written. Decisions are made in `core`; these files carry them out.
 
+pub mod apply;
+pub mod binding;
+pub mod error;
+pub mod install_key;
+pub mod raw;
+pub mod report;
+pub mod rights;
+pub mod secret_body;
+pub mod secrets;
+pub mod table;
+pub mod views;
 pub mod workloads;
+
+pub use binding::{BindingObject, BindingRow, ObjectKey};
+pub use error::ClusterError;
+pub use raw::Raw;
+pub use report::{Events, ReportError, StatusStore};
+pub use table::Table;
+pub use views::{SecretRow, Views, Wake};

@@ -1,12 +1,43 @@
 //! Decisions. Pure: no client, no AWS type, no clock, no async; time and jitter come in as arguments.
 
+pub mod access;
+pub mod annotations;
+pub mod change;
+pub mod class;
+pub mod conditions;
+pub mod duration;
 pub mod entry;
+pub mod events;
 pub mod finding;
+pub mod gate;
+pub mod glob;
+pub mod json;
+pub mod keys;
+pub mod managers;
+pub mod ownership;
+pub mod parse;
+pub mod placeholder;
 pub mod recipe;
+pub mod reference;
+pub mod render;
+pub mod revision;
 pub mod rollout;
+pub mod schedule;
+pub mod sources;
+pub mod target_meta;
+pub mod template;
 pub mod value;
+pub mod write_plan;
 
+#[cfg(test)]
+mod leak;
+
+pub use class::Class;
 pub use entry::{Entry, EntryAsk, EntryValue, Fetched, PrefixAsk, SecretId, VersionSelector};
 pub use finding::Finding;
+pub use parse::{ParseSettings, parse};
 pub use recipe::Recipe;
+pub use reference::{Reference, ReferenceError, parse_reference};
+pub use render::{Rendered, UsedSource, render};
+pub use revision::{InstallKey, Revision};
 pub use value::SecretValue;

@@ -2,7 +2,10 @@
 //!
 //! Parsing is the only place that looks at raw spec strings; everything after it takes a [`Recipe`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{EntryAsk, PrefixAsk};
 use crate::api::binding::{CreationPolicy, Decode, DeletionPolicy, KeyCase, WorkloadKind};
@@ -32,6 +35,27 @@ pub struct Recipe {
     pub rollout: Option<RolloutRecipe>,
     /// `spec.suspend`.
     pub suspended: bool,
+}
+
+impl Recipe {
+    /// Every entry that is read by name or ARN, each once.
+    pub fn asks(&self) -> BTreeSet<EntryAsk> {
+        let groups = self.groups.iter().filter_map(|g| match &g.from {
+            GroupSource::Entry { ask, .. } => Some(ask),
+            GroupSource::Prefix(_) => None,
+        });
+        let keys = self.keys.iter().map(|k| &k.ask);
+        keys.chain(groups).cloned().collect()
+    }
+
+    /// Every prefix that is listed, each once.
+    pub fn prefixes(&self) -> BTreeSet<PrefixAsk> {
+        let prefix = |g: &GroupRecipe| match &g.from {
+            GroupSource::Prefix(ask) => Some(ask.clone()),
+            GroupSource::Entry { .. } => None,
+        };
+        self.groups.iter().filter_map(prefix).collect()
+    }
 }
 
 /// `spec.source`.

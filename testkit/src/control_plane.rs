@@ -77,6 +77,15 @@ impl ControlPlane {
         if let Some(assets) = std::env::var_os(ASSETS_VARIABLE) {
             return Self::from_assets(Path::new(&assets), options).await;
         }
+        Self::built(options).await
+    }
+
+    /// Starts the built program, whatever the environment names.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn built(options: Options) -> Result<Self> {
+        crate::install_crypto();
         let binary = Self::program().await?;
         let own_dir = options.dir.is_none();
         let dir = options.dir.unwrap_or_else(new_dir);

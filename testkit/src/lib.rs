@@ -1,6 +1,7 @@
 //! The test bed: real parts where a real part can run on a laptop, and
 //! simulations with real limits where it cannot.
 //!
+//! - [`aws`]: Secrets Manager, STS and the Pod Identity agent on loopback.
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
@@ -8,9 +9,13 @@
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
 
+pub mod aws;
+pub mod canary;
 pub mod control_plane;
 mod error;
+pub mod install;
 pub mod node;
+pub mod operator;
 pub mod shared;
 
 pub use control_plane::ControlPlane;

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{ASSETS_VARIABLE, ControlPlane, build};
+use super::{ASSETS_VARIABLE, ControlPlane, Running, build};
 use crate::{Error, Result};
 
 /// A kubectl, alone or as a part of the multi-call program.
@@ -64,6 +64,7 @@ impl ControlPlane {
             .args(self.kubectl.word)
             .args(args)
             .env("KUBECONFIG", kubeconfig)
+            .envs(self.cache_dir().map(|dir| ("KUBECACHEDIR", dir)))
             // A person's own aliases and defaults would make tests depend on them.
             .env("KUBECTL_KUBERC", "false")
             .stdin(Stdio::piped())
@@ -82,5 +83,14 @@ impl ControlPlane {
         };
         let (output, ()) = tokio::join!(child.wait_with_output(), feed);
         output.map_err(Error::io(doing()))
+    }
+
+    /// kubectl keeps what a server can do by its address, for hours, in the
+    /// home folder. Another control plane may have had our address an hour ago.
+    fn cache_dir(&self) -> Option<PathBuf> {
+        match self.running {
+            Running::Foreign => None,
+            _ => Some(self.kubeconfig.with_file_name("kubectl-cache")),
+        }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::machine::{Machine, Now};
 use super::registry::Place;
 use super::rules::ContainerStart;
+use super::sources::{References, Sources};
 use super::status::{self, Since};
 use super::{Shared, environment, sources, volumes};
 
@@ -39,7 +40,9 @@ struct Agent {
     since: Since,
     started: Timestamp,
     published: Value,
-    /// The next reading of the volumes; `None` before they are mounted.
+    mounted: bool,
+    /// The next reading of the volumes; `None` before they are mounted, and for
+    /// a pod whose volumes never change.
     volumes_due: Option<Instant>,
     /// Set while a report has not reached the server.
     retry: Option<Instant>,
@@ -58,6 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>, pod: Pod, mut view: watch::Receiver
         since: Since::new(),
         started: Timestamp::now(),
         published: Value::Null,
+        mounted: false,
         volumes_due: None,
         retry: None,
         pod,
@@ -122,7 +126,7 @@ impl Agent {
 
     async fn start(&mut self, index: usize) {
         let retry = Instant::now() + RETRY;
-        if self.volumes_due.is_none()
+        if !self.mounted
             && let Err(message) = self.read_volumes().await
         {
             return self
@@ -145,10 +149,7 @@ impl Agent {
     /// Reads what the container's environment names, now.
     async fn capture(&self, index: usize) -> Result<ContainerStart, String> {
         let container = &self.machine.containers[index];
-        let sources =
-            sources::of_container(&self.shared.client, &self.place.namespace, &container.spec)
-                .await
-                .map_err(|error| error.to_string())?;
+        let sources = self.fetch(environment::references(&container.spec)).await?;
         Ok(ContainerStart {
             namespace: self.place.namespace.clone(),
             pod: self.place.name.clone(),
@@ -171,18 +172,22 @@ impl Agent {
         })
     }
 
+    async fn fetch(&self, wanted: References) -> Result<Sources, String> {
+        sources::fetch(&self.shared.client, &self.place.namespace, wanted)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
     async fn read_volumes(&mut self) -> Result<(), String> {
         let due = Instant::now() + self.shared.options.volume_delay;
-        let sources = sources::of_volumes(&self.shared.client, &self.place.namespace, &self.pod)
+        let wanted = volumes::references(&self.pod);
+        let follows = !wanted.is_empty();
+        let files = self
+            .fetch(wanted)
             .await
-            .map_err(|error| error.to_string());
-        let files = match sources {
-            Ok(sources) => volumes::resolve(&self.pod, &sources),
-            Err(error) => Err(error),
-        };
-        if self.volumes_due.is_some() || files.is_ok() {
-            self.volumes_due = Some(due);
-        }
+            .and_then(|sources| volumes::resolve(&self.pod, &sources));
+        self.mounted |= files.is_ok();
+        self.volumes_due = (self.mounted && follows).then_some(due);
         self.shared.registry().mount(&self.place, files?);
         Ok(())
     }

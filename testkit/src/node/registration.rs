@@ -91,24 +91,34 @@ async fn renew(client: &Client, name: &str) -> kube::Result<()> {
 }
 
 /// Removes nodes that an earlier simulator left behind when its process ended:
-/// the scheduler would still use them for most of a minute. One whose Lease is
-/// fresh belongs to a simulator that runs beside this one, and stays.
+/// the scheduler would still use them for most of a minute. A Lease that is
+/// renewed belongs to a simulator that runs beside this one; to see that takes
+/// some seconds, but only where there is such a node at all.
 pub(super) async fn remove_abandoned(client: &Client) -> kube::Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
     let ours = ListParams::default().labels(SIMULATED_LABEL);
+    let mut found = Vec::new();
     for node in nodes.list_metadata(&ours).await? {
         let name = node.name_any();
-        let renewed = leases
-            .get_opt(&name)
-            .await?
-            .and_then(|lease| lease.spec?.renew_time);
-        let silence = renewed.map(|at| Timestamp::now().duration_since(at.0));
-        if silence.is_none_or(|silence| silence.as_secs() > 3 * HEARTBEAT.as_secs() as i64) {
+        let at = renewed(client, &name).await?;
+        found.push((name, at));
+    }
+    if let Some(latest) = found.iter().filter_map(|(_, at)| *at).max() {
+        let silence = Duration::try_from(Timestamp::now().duration_since(latest));
+        tokio::time::sleep((3 * HEARTBEAT).saturating_sub(silence.unwrap_or_default())).await;
+    }
+    for (name, before) in found {
+        if before.is_none() || renewed(client, &name).await? == before {
             remove(client, &name).await?;
         }
     }
     Ok(())
+}
+
+async fn renewed(client: &Client, name: &str) -> kube::Result<Option<Timestamp>> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
+    let lease = leases.get_opt(name).await?;
+    Ok(lease.and_then(|lease| Some(lease.spec?.renew_time?.0)))
 }
 
 /// Removes the node and its Lease.

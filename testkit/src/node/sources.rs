@@ -6,14 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
-use super::{environment, volumes};
-use k8s_openapi::api::core::v1::{Container, Pod};
-
 /// Which objects are needed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct References {
     pub(super) secrets: BTreeSet<String>,
     pub(super) config_maps: BTreeSet<String>,
+}
+
+impl References {
+    pub(super) fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && self.config_maps.is_empty()
+    }
 }
 
 /// What was found of them: content by name and key.
@@ -52,23 +55,12 @@ fn bytes(data: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-pub(super) async fn of_container(
+/// Reads them now; what does not exist is left out.
+pub(super) async fn fetch(
     client: &Client,
     namespace: &str,
-    container: &Container,
+    wanted: References,
 ) -> kube::Result<Sources> {
-    fetch(client, namespace, environment::references(container)).await
-}
-
-pub(super) async fn of_volumes(
-    client: &Client,
-    namespace: &str,
-    pod: &Pod,
-) -> kube::Result<Sources> {
-    fetch(client, namespace, volumes::references(pod)).await
-}
-
-async fn fetch(client: &Client, namespace: &str, wanted: References) -> kube::Result<Sources> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let mut sources = Sources::default();

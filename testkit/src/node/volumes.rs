@@ -1,7 +1,8 @@
 //! The content of a pod's Secret, ConfigMap and projected volumes. Pure.
 //!
 //! Left out: projected service account tokens and the downward API, which no
-//! test needs as files.
+//! test needs as files, and the volume of that kind that the API server adds to
+//! every pod: reading it again and again would be most of the simulator's load.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,8 @@ fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
     pod.spec
         .iter()
         .flat_map(|spec| spec.volumes.iter().flatten())
+        // The prefix that the ServiceAccount admission plugin gives its volume.
+        .filter(|volume| !volume.name.starts_with("kube-api-access-"))
 }
 
 fn parts(volume: &Volume) -> Vec<Part<'_>> {
@@ -143,6 +146,9 @@ mod tests {
                 {"secret": {"name": "gone", "optional": true}},
             ]}},
             {"name": "scratch", "emptyDir": {}},
+            {"name": "kube-api-access-x7k2p", "projected": {"sources": [
+                {"configMap": {"name": "kube-root-ca.crt"}},
+            ]}},
         ]));
         let sources = Sources::default()
             .with_secret("s", &[("a", "1"), ("b", "2")])

@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use keyferry_testkit::node::{Outcome, Rule, SIMULATED_LABEL, Target, When};
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams};
+use keyferry_testkit::{ControlPlane, NodeSimulator, control_plane, node};
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
-use crate::support::{condition, container, place, pod, status, until};
+use crate::support::{condition, container, names, place, pod, status, until};
 
 #[tokio::test]
 async fn environment_is_captured_at_the_start_and_again_only_by_a_restart() {
@@ -187,7 +187,7 @@ async fn volumes_follow_their_secret_without_a_restart() {
 }
 
 #[tokio::test]
-async fn pods_of_other_nodes_are_not_touched_and_nodes_go_with_their_simulator() {
+async fn pods_of_other_nodes_are_not_touched() {
     let place = place("foreign").await;
     let nodes: Api<Node> = Api::all(place.client.clone());
     // A node that never takes part in scheduling, as real as one can be here.
@@ -215,50 +215,50 @@ async fn pods_of_other_nodes_are_not_touched_and_nodes_go_with_their_simulator()
     .await;
     let theirs: Pod = pods.get("theirs").await.unwrap();
     assert_eq!(theirs.status.unwrap().container_statuses, None);
-    let names: Vec<_> = place
+    let ours: Vec<_> = place
         .bed
         .nodes
         .pods(&place.namespace, &[])
         .into_iter()
         .map(|p| p.name)
         .collect();
-    assert_eq!(names, ["ours"]);
+    assert_eq!(ours, ["ours"]);
     nodes.delete(&name, &DeleteParams::default()).await.unwrap();
+}
 
-    let options = keyferry_testkit::node::Options {
-        nodes: 2,
-        ..Default::default()
-    };
-    let simulator = keyferry_testkit::NodeSimulator::start(place.client.clone(), options)
+/// On a control plane of its own: its nodes would draw other tests' pods.
+#[tokio::test]
+async fn nodes_go_with_their_simulator_and_abandoned_ones_with_the_next() {
+    let plane = ControlPlane::built(control_plane::Options::default())
         .await
         .unwrap();
-    let own = simulator.nodes().to_vec();
-    assert_eq!(own.len(), 2);
-    for name in &own {
-        // Not for the pods of the tests beside this one.
-        let args = ["cordon", name];
-        assert!(
-            place
-                .bed
-                .plane
-                .kubectl(&args, None)
-                .await
-                .unwrap()
-                .status
-                .success()
-        );
-        let node = nodes.get(name).await.unwrap();
-        assert_eq!(
-            node.labels().get(SIMULATED_LABEL).map(String::as_str),
-            Some("true")
-        );
-    }
-    simulator.stop().await.unwrap();
-    for name in &own {
-        assert!(nodes.get_opt(name).await.unwrap().is_none());
-    }
-    let shared = &place.bed.nodes.nodes()[0];
-    assert!(nodes.get_opt(shared).await.unwrap().is_some());
+    let client = plane.client().await.unwrap();
+    let start = async |nodes| {
+        let options = node::Options {
+            nodes,
+            ..Default::default()
+        };
+        NodeSimulator::start(client.clone(), options).await.unwrap()
+    };
+    let api: Api<Node> = Api::all(client.clone());
+    let left = async || {
+        let simulated = ListParams::default().labels(SIMULATED_LABEL);
+        names(&api.list(&simulated).await.unwrap().items)
+    };
+    let living = start(2).await;
+    assert_eq!(left().await, living.nodes());
+    let abandoned = start(1).await;
+    assert_eq!(left().await.len(), 3);
+    drop(abandoned);
+    assert_eq!(left().await.len(), 3);
+    let next = start(1).await;
+    let mut expected = [living.nodes(), next.nodes()].concat();
+    expected.sort();
+    assert_eq!(left().await, expected);
+    next.stop().await.unwrap();
+    assert_eq!(left().await, living.nodes());
+    living.stop().await.unwrap();
+    assert!(left().await.is_empty());
 }
 
 #[tokio::test]

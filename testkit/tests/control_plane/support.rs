@@ -104,8 +104,8 @@ pub async fn status(pods: &Api<Pod>, name: &str) -> Value {
     pod.map_or(Value::Null, |pod| json!(pod.status))
 }
 
-pub fn names(pods: &[Pod]) -> Vec<String> {
-    pods.iter().map(ResourceExt::name_any).collect()
+pub fn names<K: kube::Resource>(objects: &[K]) -> Vec<String> {
+    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 pub fn condition(status: &Value, kind: &str) -> Value {

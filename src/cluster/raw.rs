@@ -1,0 +1,150 @@
+//! Raw requests: bodies that may hold values pass through here and nowhere else.
+//!
+//! kube's typed calls log bodies they cannot decode; these do not. Nothing here retries: one request,
+//! one answer, bounded by one timeout.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Limited};
+use kube::{Client, client::Body};
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::error::{Asked, ClusterError, from_answer};
+
+/// Answers above this many bytes are not read: far more than a Secret with all its metadata.
+const MAX_ANSWER: usize = 8 << 20;
+/// The timeout of one request unless set otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the answer is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// The object as it is.
+    Whole,
+    /// Its metadata only: the reply to a write then holds no data.
+    Metadata,
+}
+
+impl Accept {
+    fn header(self) -> &'static str {
+        match self {
+            Self::Whole => "application/json",
+            Self::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        }
+    }
+}
+
+/// Content types of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A whole object, or delete options.
+    Json,
+    /// JSON merge patch, RFC 7386.
+    MergePatch,
+    /// Server-side apply. JSON is YAML.
+    Apply,
+}
+
+impl Content {
+    fn header(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::MergePatch => "application/merge-patch+json",
+            Self::Apply => "application/apply-patch+yaml",
+        }
+    }
+}
+
+/// One request.
+pub struct Call {
+    /// In the words of RBAC, for errors.
+    pub asked: Asked,
+    /// HTTP method.
+    pub method: Method,
+    /// Path and query, percent-encoded.
+    pub uri: String,
+    /// Form of the answer.
+    pub accept: Accept,
+    /// Body and its type.
+    pub body: Option<(Content, Zeroizing<Vec<u8>>)>,
+}
+
+/// A client for raw requests.
+#[derive(Clone)]
+pub struct Raw {
+    client: Client,
+    timeout: Duration,
+}
+
+impl Raw {
+    /// `timeout` bounds each request from sending to the last byte of the answer.
+    pub fn new(client: Client, timeout: Duration) -> Self {
+        Self { client, timeout }
+    }
+
+    /// Sends one request and decodes the answer.
+    ///
+    /// # Errors
+    /// What the API server answered, or that it did not answer in time or in our form.
+    pub async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClusterError> {
+        let body = self.bytes(call).await?;
+        serde_json::from_slice(&body)
+            .map_err(|_| ClusterError::Unavailable("it sent a body we cannot decode"))
+    }
+
+    async fn bytes(&self, call: Call) -> Result<Bytes, ClusterError> {
+        let asked = call.asked;
+        let exchange = async {
+            let answer = self
+                .client
+                .send(request(call)?)
+                .await
+                .map_err(not_reached)?;
+            let (code, wait) = (answer.status(), retry_after(answer.headers()));
+            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+            let body = body
+                .map_err(|_| ClusterError::Unavailable("the answer broke off"))?
+                .to_bytes();
+            if code.is_success() {
+                Ok(body)
+            } else {
+                Err(from_answer(asked, code.as_u16(), wait, &body))
+            }
+        };
+        tokio::time::timeout(self.timeout, exchange)
+            .await
+            .unwrap_or(Err(ClusterError::Timeout))
+    }
+}
+
+fn request(call: Call) -> Result<Request<Body>, ClusterError> {
+    let builder = Request::builder()
+        .method(call.method)
+        .uri(call.uri)
+        .header(header::ACCEPT, call.accept.header());
+    let request = match call.body {
+        None => builder.body(Body::empty()),
+        Some((content, bytes)) => builder
+            .header(header::CONTENT_TYPE, content.header())
+            // The buffer is zeroed when the last reference to it goes.
+            .body(Body::from(Bytes::from_owner(bytes))),
+    };
+    request.map_err(|_| ClusterError::Unavailable("a name of ours makes no path"))
+}
+
+/// kube's own text may hold anything the connection saw: only the kind is kept.
+fn not_reached(error: kube::Error) -> ClusterError {
+    ClusterError::Unavailable(match error {
+        kube::Error::Auth(_) => "no credentials for it",
+        kube::Error::HyperError(_) | kube::Error::Service(_) => "it cannot be reached",
+        _ => "the request could not be sent",
+    })
+}
+
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.parse().ok().map(Duration::from_secs)
+}

@@ -1,0 +1,403 @@
+//! What the watches have shown: in-memory tables, and which bindings a change concerns.
+//!
+//! Owns no client and makes no decision about a binding; it only says whom to wake.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use k8s_openapi::{
+    api::core::v1::{Namespace, Secret, ServiceAccount},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{core::PartialObjectMeta, runtime::watcher::Event};
+use parking_lot::Mutex;
+
+use super::{
+    binding::{BindingObject, BindingRow, ObjectKey, is_newer},
+    table::Table,
+};
+use crate::api::{SecretAccessPolicy, names};
+
+/// What is kept of a Secret that carries our label. Never its data.
+#[derive(Debug)]
+pub struct SecretRow {
+    /// Its uid.
+    pub uid: String,
+    /// resourceVersion of this copy.
+    pub resource_version: String,
+    /// The binding that owns it.
+    pub binding: Option<String>,
+    /// The bindings that merge keys into it.
+    pub merged: BTreeSet<String>,
+    /// Annotation `revision`.
+    pub revision: Option<String>,
+    /// Annotation `digest`.
+    pub digest: Option<String>,
+}
+
+impl SecretRow {
+    fn new(meta: ObjectMeta) -> Self {
+        let annotations = meta.annotations.unwrap_or_default();
+        let get = |name: &str| annotations.get(name).cloned();
+        let merge_prefix = format!("revision.{}/", names::GROUP);
+        Self {
+            uid: meta.uid.unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
+            binding: get(names::ANNOTATION_BINDING),
+            merged: annotations
+                .keys()
+                .filter_map(|key| key.strip_prefix(&merge_prefix).map(str::to_owned))
+                .collect(),
+            revision: get(names::ANNOTATION_REVISION),
+            digest: get(names::ANNOTATION_DIGEST),
+        }
+    }
+
+    fn bindings(&self) -> impl Iterator<Item = &String> {
+        self.binding.iter().chain(&self.merged)
+    }
+}
+
+/// What is kept of a ServiceAccount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccountRow {
+    /// Its uid.
+    pub uid: String,
+    /// Its IRSA role.
+    pub role_arn: Option<String>,
+}
+
+impl ServiceAccountRow {
+    fn new(meta: ObjectMeta) -> Self {
+        let role = meta
+            .annotations
+            .unwrap_or_default()
+            .remove(names::ANNOTATION_ROLE_ARN);
+        Self {
+            uid: meta.uid.unwrap_or_default(),
+            role_arn: role,
+        }
+    }
+}
+
+/// What a watch event asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Somebody waits: a new binding, an edit, a refresh, a cure.
+    Now(ObjectKey),
+    /// The Secret was touched, perhaps by ourselves.
+    Touched(ObjectKey),
+    /// The binding is gone.
+    Gone(ObjectKey),
+}
+
+/// The tables.
+#[derive(Default)]
+pub struct Views {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    bindings: Table<ObjectKey, BindingRow>,
+    by_namespace: HashMap<String, BTreeSet<String>>,
+    secrets: Table<ObjectKey, SecretRow>,
+    policies: Table<String, SecretAccessPolicy>,
+    service_accounts: Table<ObjectKey, ServiceAccountRow>,
+    namespaces: Table<String, BTreeMap<String, String>>,
+    /// Bindings whose status is being written by us: the watch may show it before the reply does.
+    writing: BTreeSet<ObjectKey>,
+}
+
+impl Views {
+    /// The binding of a key.
+    pub fn binding(&self, key: &ObjectKey) -> Option<Arc<BindingRow>> {
+        self.inner.lock().bindings.get(key)
+    }
+
+    /// Every binding of a namespace.
+    pub fn bindings_in(&self, namespace: &str) -> Vec<(ObjectKey, Arc<BindingRow>)> {
+        self.inner.lock().in_namespace(namespace)
+    }
+
+    /// Namespaces with a binding that rolls workloads.
+    pub fn rolling_namespaces(&self) -> BTreeSet<String> {
+        let inner = self.inner.lock();
+        inner
+            .bindings
+            .iter()
+            .filter(|(_, r)| r.rolls)
+            .map(|(k, _)| k.namespace.clone())
+            .collect()
+    }
+
+    /// Number of bindings.
+    pub fn binding_count(&self) -> usize {
+        self.inner.lock().bindings.len()
+    }
+
+    /// The managed Secret of a key.
+    pub fn secret(&self, key: &ObjectKey) -> Option<Arc<SecretRow>> {
+        self.inner.lock().secrets.get(key)
+    }
+
+    /// Managed Secrets that name this binding as theirs.
+    pub fn secrets_of(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+        let inner = self.inner.lock();
+        let ours = |k: &ObjectKey, r: &SecretRow| {
+            k.namespace == key.namespace && r.binding.as_ref() == Some(&key.name)
+        };
+        inner
+            .secrets
+            .iter()
+            .filter(|(k, r)| ours(k, r))
+            .map(|(k, _)| k.clone())
+            .collect()
+    }
+
+    /// The access policies, or `None` before they were listed.
+    pub fn policies(&self) -> Option<Vec<Arc<SecretAccessPolicy>>> {
+        let inner = self.inner.lock();
+        inner
+            .policies
+            .is_synced()
+            .then(|| inner.policies.iter().map(|(_, p)| Arc::clone(p)).collect())
+    }
+
+    /// Labels of a namespace, or `None` when it was not seen.
+    pub fn namespace_labels(&self, namespace: &str) -> Option<Arc<BTreeMap<String, String>>> {
+        self.inner.lock().namespaces.get(&namespace.to_owned())
+    }
+
+    /// A ServiceAccount.
+    pub fn service_account(&self, key: &ObjectKey) -> Option<Arc<ServiceAccountRow>> {
+        self.inner.lock().service_accounts.get(key)
+    }
+
+    /// Our own status write begins: the watch may show it before the reply arrives.
+    pub fn begin_write(&self, key: &ObjectKey) {
+        self.inner.lock().writing.insert(key.clone());
+    }
+
+    /// Our own status write has ended, well or not.
+    pub fn end_write(&self, key: &ObjectKey) {
+        self.inner.lock().writing.remove(key);
+    }
+
+    /// Takes in a binding that a write or a GET returned, unless the watch has shown a newer one.
+    pub fn put_binding(&self, object: BindingObject) {
+        self.inner.lock().put_binding(object);
+    }
+
+    /// An event of the binding watch.
+    pub fn on_binding(&self, event: Event<BindingObject>) -> Vec<Wake> {
+        let mut inner = self.inner.lock();
+        match event {
+            Event::Init => {
+                inner.bindings.begin_relist();
+                Vec::new()
+            }
+            Event::Apply(object) | Event::InitApply(object) => inner.put_binding(object),
+            Event::Delete(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                inner.bindings.remove(&key);
+                inner.unlist(&key);
+                vec![Wake::Gone(key)]
+            }
+            Event::InitDone => {
+                let gone = inner.bindings.end_relist();
+                gone.iter().for_each(|(key, _)| inner.unlist(key));
+                gone.into_iter().map(|(key, _)| Wake::Gone(key)).collect()
+            }
+        }
+    }
+
+    /// An event of the Secret watch. Wakes the bindings of a Secret that is not as they left it.
+    pub fn on_secret(&self, event: Event<PartialObjectMeta<Secret>>) -> Vec<Wake> {
+        let mut inner = self.inner.lock();
+        match event {
+            Event::Init => {
+                inner.secrets.begin_relist();
+                Vec::new()
+            }
+            Event::Apply(object) | Event::InitApply(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                let row = SecretRow::new(object.metadata);
+                let wakes = inner.owners(&key, &row);
+                inner.secrets.put(key, row);
+                wakes
+            }
+            Event::Delete(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                let row = inner.secrets.remove(&key);
+                row.map(|row| inner.owners(&key, &row)).unwrap_or_default()
+            }
+            Event::InitDone => {
+                let gone = inner.secrets.end_relist();
+                gone.iter()
+                    .flat_map(|(key, row)| inner.owners(key, row))
+                    .collect()
+            }
+        }
+    }
+
+    /// An event of the policy watch. Any change may cure any binding.
+    pub fn on_policy(&self, event: Event<SecretAccessPolicy>) -> Vec<Wake> {
+        let mut inner = self.inner.lock();
+        let name = |p: &SecretAccessPolicy| p.metadata.name.clone().unwrap_or_default();
+        match event {
+            Event::Init => {
+                inner.policies.begin_relist();
+                return Vec::new();
+            }
+            Event::InitApply(policy) => {
+                inner.policies.put(name(&policy), policy);
+                return Vec::new();
+            }
+            Event::Apply(policy) => {
+                inner.policies.put(name(&policy), policy);
+            }
+            Event::Delete(policy) => {
+                inner.policies.remove(&name(&policy));
+            }
+            Event::InitDone => {
+                inner.policies.end_relist();
+            }
+        }
+        inner.refused_by_policy()
+    }
+
+    /// An event of the ServiceAccount watch. Wakes the bindings that read as a changed one.
+    pub fn on_service_account(&self, event: Event<PartialObjectMeta<ServiceAccount>>) -> Vec<Wake> {
+        let mut inner = self.inner.lock();
+        match event {
+            Event::Init => inner.service_accounts.begin_relist(),
+            Event::InitDone => {
+                inner.service_accounts.end_relist();
+            }
+            Event::Delete(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                inner.service_accounts.remove(&key);
+                return inner.readers_as(&key);
+            }
+            Event::Apply(object) | Event::InitApply(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                let row = ServiceAccountRow::new(object.metadata);
+                let before = inner.service_accounts.put(key.clone(), row.clone());
+                if before.as_deref() != Some(&row) {
+                    return inner.readers_as(&key);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// An event of the Namespace watch. New labels may cure the bindings of that namespace.
+    pub fn on_namespace(&self, event: Event<PartialObjectMeta<Namespace>>) -> Vec<Wake> {
+        let mut inner = self.inner.lock();
+        match event {
+            Event::Init => inner.namespaces.begin_relist(),
+            Event::InitDone => {
+                inner.namespaces.end_relist();
+            }
+            Event::Delete(object) => {
+                inner
+                    .namespaces
+                    .remove(&object.metadata.name.unwrap_or_default());
+            }
+            Event::Apply(object) | Event::InitApply(object) => {
+                let name = object.metadata.name.unwrap_or_default();
+                let labels = object.metadata.labels.unwrap_or_default();
+                let before = inner.namespaces.put(name.clone(), labels.clone());
+                if before.is_some_and(|before| *before != labels) {
+                    return inner
+                        .in_namespace(&name)
+                        .into_iter()
+                        .map(|(k, _)| Wake::Now(k))
+                        .collect();
+                }
+            }
+        }
+        Vec::new()
+    }
+}
+
+impl Inner {
+    fn put_binding(&mut self, object: BindingObject) -> Vec<Wake> {
+        let key = ObjectKey::of(&object.metadata);
+        let row = BindingRow::new(object);
+        let before = self.bindings.get(&key);
+        let stale = before.as_ref().is_some_and(|b| {
+            b.uid == row.uid && is_newer(&b.resource_version, &row.resource_version)
+        });
+        if stale {
+            self.bindings.stamp(&key);
+            return Vec::new();
+        }
+        let asks = before
+            .as_ref()
+            .is_none_or(|before| !before.asks_the_same(&row));
+        // Somebody else wrote our status: the copy is newer than ours and its status differs.
+        let foreign = !self.writing.contains(&key)
+            && before
+                .as_ref()
+                .is_some_and(|before| !before.same_status(&row));
+        self.by_namespace
+            .entry(key.namespace.clone())
+            .or_default()
+            .insert(key.name.clone());
+        self.bindings.put(key.clone(), row);
+        if asks || foreign {
+            vec![Wake::Now(key)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn unlist(&mut self, key: &ObjectKey) {
+        if let Some(names) = self.by_namespace.get_mut(&key.namespace) {
+            names.remove(&key.name);
+            if names.is_empty() {
+                self.by_namespace.remove(&key.namespace);
+            }
+        }
+    }
+
+    fn in_namespace(&self, namespace: &str) -> Vec<(ObjectKey, Arc<BindingRow>)> {
+        let names = self.by_namespace.get(namespace).into_iter().flatten();
+        names
+            .map(|name| ObjectKey::new(namespace, name))
+            .filter_map(|key| self.bindings.get(&key).map(|row| (key, row)))
+            .collect()
+    }
+
+    /// Bindings that own the Secret or merge into it, and any that wants to write it.
+    fn owners(&self, key: &ObjectKey, row: &SecretRow) -> Vec<Wake> {
+        let named = row
+            .bindings()
+            .map(|name| ObjectKey::new(&key.namespace, name));
+        named
+            .filter(|k| self.bindings.get(k).is_some())
+            .map(Wake::Touched)
+            .collect()
+    }
+
+    fn readers_as(&self, account: &ObjectKey) -> Vec<Wake> {
+        let reads_as = |row: &BindingRow| row.service_account.as_ref() == Some(&account.name);
+        self.in_namespace(&account.namespace)
+            .into_iter()
+            .filter(|(_, row)| reads_as(row))
+            .map(|(key, _)| Wake::Now(key))
+            .collect()
+    }
+
+    fn refused_by_policy(&self) -> Vec<Wake> {
+        self.bindings
+            .iter()
+            .filter(|(_, row)| row.waits_for_policy)
+            .map(|(k, _)| Wake::Now(k.clone()))
+            .collect()
+    }
+}

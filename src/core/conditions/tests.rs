@@ -1,0 +1,299 @@
+//! The table of states, row by row.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn finding(reason: Reason) -> Finding {
+    Finding::new(reason, "Fact.", "Cure.")
+}
+
+fn pass(generation: i64, seconds: i64, outcome: Outcome<'_>) -> Pass<'_> {
+    Pass {
+        generation,
+        outcome,
+        now: at(seconds),
+        stale_after: HOUR,
+        next_try: Some(Duration::from_secs(40)),
+        refresh: None,
+    }
+}
+
+fn in_sync_at(revision: &str) -> Outcome<'static> {
+    Outcome::InSync(InSync {
+        identity: "arn:aws:sts::111122223333:assumed-role/r/s".to_owned(),
+        secret: SecretStatus {
+            name: "backend".to_owned(),
+            revision: revision.to_owned(),
+            key_count: 2,
+            resource_version: "7".to_owned(),
+        },
+        sources: vec![SourceStatus::default()],
+        note: String::new(),
+    })
+}
+
+fn synced() -> Status {
+    after_pass(&Status::default(), &pass(1, 0, in_sync_at("r1")))
+}
+
+/// `Ready=True/Synced Synced=True/Synced`, in the order in which they are written.
+fn shown(status: &Status) -> String {
+    let one = |c: &Condition| format!("{}={}/{}", c.type_, c.status, c.reason);
+    status
+        .conditions
+        .iter()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn message(status: &Status, kind: &str) -> String {
+    status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == kind)
+        .unwrap()
+        .message
+        .clone()
+}
+
+#[test]
+fn in_sync() {
+    let status = synced();
+    assert_eq!(shown(&status), "Ready=True/Synced Synced=True/Synced");
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(status.last_change_time, Some(Time(at(0))));
+    assert_eq!(status.failing_since, None);
+}
+
+#[test]
+fn a_second_success_changes_nothing_at_all() {
+    let first = synced();
+    assert_eq!(after_pass(&first, &pass(1, 300, in_sync_at("r1"))), first);
+}
+
+#[test]
+fn first_sync_with_a_transient_error_is_reconciling_for_as_long_as_it_lasts() {
+    let finding = finding(Reason::AwsUnavailable);
+    let first = after_pass(&Status::default(), &pass(1, 0, Outcome::Failed(&finding)));
+    let expected =
+        "Ready=False/AwsUnavailable Synced=False/AwsUnavailable Reconciling=True/AwsUnavailable";
+    assert_eq!(shown(&first), expected);
+    let later = after_pass(&first, &pass(1, 9000, Outcome::Failed(&finding)));
+    assert_eq!(shown(&later), expected);
+    assert_eq!(message(&later, "Ready"), "Fact. Cure. Next try in 40s.");
+}
+
+#[test]
+fn first_sync_with_an_error_for_a_person_stalls_after_the_grace() {
+    let finding = finding(Reason::SecretNotFound);
+    let first = after_pass(&Status::default(), &pass(1, 0, Outcome::Failed(&finding)));
+    assert!(
+        shown(&first).ends_with("Reconciling=True/SecretNotFound"),
+        "{}",
+        shown(&first)
+    );
+    let before = after_pass(&first, &pass(1, 119, Outcome::Failed(&finding)));
+    assert!(shown(&before).ends_with("Reconciling=True/SecretNotFound"));
+    let after = after_pass(&before, &pass(1, 120, Outcome::Failed(&finding)));
+    assert_eq!(
+        shown(&after),
+        "Ready=False/SecretNotFound Synced=False/SecretNotFound Stalled=True/SecretNotFound"
+    );
+}
+
+#[test]
+fn a_new_generation_that_fails_leaves_ready_as_it_was() {
+    let finding = finding(Reason::AccessNotAllowed);
+    let first = after_pass(&synced(), &pass(2, 10, Outcome::Failed(&finding)));
+    assert_eq!(
+        shown(&first),
+        "Ready=True/AccessNotAllowed Synced=False/AccessNotAllowed Reconciling=True/AccessNotAllowed"
+    );
+    assert_eq!(first.observed_generation, Some(2));
+    let later = after_pass(&first, &pass(2, 130, Outcome::Failed(&finding)));
+    assert!(
+        shown(&later).ends_with("Stalled=True/AccessNotAllowed"),
+        "{}",
+        shown(&later)
+    );
+    let cured = after_pass(&later, &pass(2, 140, in_sync_at("r1")));
+    assert_eq!(shown(&cured), "Ready=True/Synced Synced=True/Synced");
+}
+
+#[test]
+fn failing_reads_keep_ready_until_stale_after_and_then_not() {
+    let finding = finding(Reason::AwsUnavailable);
+    let young = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&finding)));
+    assert_eq!(
+        shown(&young),
+        "Ready=True/AwsUnavailable Synced=False/AwsUnavailable"
+    );
+    assert_eq!(young.failing_since, Some(Time(at(60))));
+    assert_eq!(
+        message(&young, "Ready"),
+        "Fact. Cure. Last good value kept. Next try in 40s."
+    );
+    let still = after_pass(&young, &pass(1, 60 + 3599, Outcome::Failed(&finding)));
+    assert_eq!(shown(&still), shown(&young));
+    let stale = after_pass(&still, &pass(1, 60 + 3600, Outcome::Failed(&finding)));
+    assert_eq!(
+        shown(&stale),
+        "Ready=False/Stale Synced=False/AwsUnavailable Stalled=True/Stale"
+    );
+    let longer = after_pass(&stale, &pass(1, 90_000, Outcome::Failed(&finding)));
+    assert_eq!(shown(&longer), shown(&stale));
+    let back = after_pass(&longer, &pass(1, 90_001, in_sync_at("r1")));
+    assert_eq!(shown(&back), "Ready=True/Synced Synced=True/Synced");
+    assert_eq!(back.failing_since, None);
+}
+
+#[test]
+fn a_clock_that_jumps_back_makes_nothing_stale() {
+    let finding = finding(Reason::AwsUnavailable);
+    let young = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&finding)));
+    let back = after_pass(&young, &pass(1, -90_000, Outcome::Failed(&finding)));
+    assert_eq!(shown(&back), shown(&young));
+}
+
+#[test]
+fn a_refused_candidate_never_grows_stale() {
+    let finding = finding(Reason::PlaceholderFound);
+    let status = after_pass(&synced(), &pass(1, 60, Outcome::Rejected(&finding)));
+    assert_eq!(
+        shown(&status),
+        "Ready=True/CandidateRejected Synced=False/PlaceholderFound"
+    );
+    let later = after_pass(&status, &pass(1, 90_000, Outcome::Rejected(&finding)));
+    assert_eq!(later, status);
+}
+
+#[test]
+fn a_refused_candidate_after_an_outage_serves_the_last_good_value_again() {
+    let outage = finding(Reason::AwsUnavailable);
+    let failing = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&outage)));
+    let stale = after_pass(&failing, &pass(1, 60 + 3600, Outcome::Failed(&outage)));
+    let refused = finding(Reason::RuleBroken);
+    let status = after_pass(&stale, &pass(1, 5000, Outcome::Rejected(&refused)));
+    assert_eq!(
+        shown(&status),
+        "Ready=True/CandidateRejected Synced=False/RuleBroken"
+    );
+}
+
+#[test]
+fn before_a_first_sync_ready_carries_the_specific_word() {
+    let finding = finding(Reason::RequiredMissing);
+    let status = after_pass(&Status::default(), &pass(1, 0, Outcome::Rejected(&finding)));
+    assert_eq!(
+        shown(&status),
+        "Ready=False/RequiredMissing Synced=False/RequiredMissing Reconciling=True/RequiredMissing"
+    );
+}
+
+#[test]
+fn suspended_keeps_what_was_and_takes_the_pressure_off() {
+    let none = after_pass(&Status::default(), &pass(1, 0, Outcome::Suspended));
+    assert_eq!(shown(&none), "");
+    assert_eq!(none.observed_generation, Some(1));
+    let status = after_pass(&synced(), &pass(2, 10, Outcome::Suspended));
+    assert_eq!(shown(&status), "Ready=True/Suspended Synced=True/Synced");
+    let finding = finding(Reason::SecretNotFound);
+    let failing = after_pass(&Status::default(), &pass(1, 0, Outcome::Failed(&finding)));
+    let status = after_pass(&failing, &pass(2, 500, Outcome::Suspended));
+    assert_eq!(
+        shown(&status),
+        "Ready=False/Suspended Synced=False/SecretNotFound"
+    );
+}
+
+#[test]
+fn rollouts_show_in_ready_and_go_again() {
+    let held = RolledOut {
+        status: "False",
+        reason: Reason::Held,
+        message: "etl did not become ready.".to_owned(),
+        summary: "Held 1/2".to_owned(),
+    };
+    let healthy = RolledOut {
+        status: "True",
+        reason: Reason::Synced,
+        message: "All well.".to_owned(),
+        summary: "Healthy 2/2".to_owned(),
+    };
+    let good = with_rollouts(&synced(), Some(&healthy), at(5));
+    assert_eq!(
+        shown(&good),
+        "Ready=True/Synced Synced=True/Synced RolledOut=True/Synced"
+    );
+    let bad = with_rollouts(&good, Some(&held), at(6));
+    assert_eq!(
+        shown(&bad),
+        "Ready=True/RolloutFailed Synced=True/Synced RolledOut=False/Held"
+    );
+    assert_eq!(bad.rollout_summary.as_deref(), Some("Held 1/2"));
+    assert_eq!(
+        with_rollouts(&bad, Some(&healthy), at(7)).conditions[0],
+        good.conditions[0]
+    );
+    let off = with_rollouts(&good, None, at(8));
+    assert_eq!(shown(&off), "Ready=True/Synced Synced=True/Synced");
+    assert_eq!(off.rollout_summary.as_deref(), Some("Off"));
+}
+
+#[test]
+fn a_held_rollout_does_not_hide_a_failing_read() {
+    let held = RolledOut {
+        status: "False",
+        reason: Reason::Held,
+        message: "m".to_owned(),
+        summary: "Held 0/1".to_owned(),
+    };
+    let finding = finding(Reason::AccessDenied);
+    let failing = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&finding)));
+    let status = with_rollouts(&failing, Some(&held), at(61));
+    assert_eq!(
+        shown(&status),
+        "Ready=True/AccessDenied Synced=False/AccessDenied RolledOut=False/Held"
+    );
+}
+
+#[test]
+fn the_handled_refresh_is_echoed_whatever_came_of_it() {
+    let finding = finding(Reason::AccessDenied);
+    let mut asked = pass(1, 60, Outcome::Failed(&finding));
+    asked.refresh = Some("token-1".to_owned());
+    let status = after_pass(&synced(), &asked);
+    assert_eq!(status.last_handled_refresh.as_deref(), Some("token-1"));
+}
+
+#[test]
+fn transition_times_move_only_when_the_status_flips() {
+    let denied = finding(Reason::AccessDenied);
+    let missing = finding(Reason::SecretNotFound);
+    let one = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&denied)));
+    let two = after_pass(&one, &pass(1, 120, Outcome::Failed(&missing)));
+    let time = |s: &Status| s.conditions[1].last_transition_time.clone();
+    assert_eq!(time(&one), Time(at(60)));
+    assert_eq!(time(&two), Time(at(60)));
+}
+
+#[test]
+fn ready_stays_true_through_every_reason_while_the_last_good_value_is_young() {
+    for reason in Reason::ALL.iter().filter(|r| schedule::needs_a_person(**r)) {
+        let finding = finding(*reason);
+        let status = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&finding)));
+        assert!(
+            shown(&status).starts_with("Ready=True/"),
+            "{reason}: {}",
+            shown(&status)
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Which events a change of status gives: transitions only, and none for a first success.
+
+use crate::api::{
+    Reason,
+    status::{ExternalSecretBindingStatus as Status, condition},
+};
+
+/// The API server refuses longer notes (1,025 bytes gave 422 on 1.36).
+pub const MAX_NOTE: usize = 1024;
+
+/// One event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Warning instead of Normal.
+    pub warning: bool,
+    /// The same word as in the condition.
+    pub reason: Reason,
+    /// What was being done.
+    pub action: &'static str,
+    /// The text, at most [`MAX_NOTE`] bytes.
+    pub text: String,
+}
+
+impl Note {
+    /// A note whose text is cut to what the API server takes.
+    pub fn new(warning: bool, reason: Reason, action: &'static str, text: &str) -> Self {
+        let mut end = text.len().min(MAX_NOTE);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self {
+            warning,
+            reason,
+            action,
+            text: text[..end].to_owned(),
+        }
+    }
+}
+
+/// The events of a change from `before` to `after`.
+pub fn transitions(before: &Status, after: &Status) -> Vec<Note> {
+    [
+        (condition::SYNCED, "Sync"),
+        (condition::ROLLED_OUT, "Rollout"),
+    ]
+    .into_iter()
+    .filter_map(|(kind, action)| transition(before, after, kind, action))
+    .chain(new_revision(before, after))
+    .collect()
+}
+
+fn transition(before: &Status, after: &Status, kind: &str, action: &'static str) -> Option<Note> {
+    let find = |s: &Status| {
+        s.conditions
+            .iter()
+            .find(|c| c.type_ == kind)
+            .map(|c| (c.status.clone(), c.reason.clone(), c.message.clone()))
+    };
+    let (status, reason_word, message) = find(after)?;
+    let was = find(before);
+    let same = was
+        .as_ref()
+        .is_some_and(|(s, r, _)| *s == status && *r == reason_word);
+    let quiet_start = was.is_none() && status != "False";
+    if same || quiet_start {
+        return None;
+    }
+    let reason = Reason::ALL
+        .iter()
+        .copied()
+        .find(|r| r.as_str() == reason_word)?;
+    Some(Note::new(status == "False", reason, action, &message))
+}
+
+fn new_revision(before: &Status, after: &Status) -> Option<Note> {
+    let (old, new) = (before.secret.as_ref()?, after.secret.as_ref()?);
+    if old.revision == new.revision || old.name != new.name {
+        return None;
+    }
+    let text = format!(
+        "Secret {} written: revision {} -> {}.",
+        new.name, old.revision, new.revision
+    );
+    Some(Note::new(false, Reason::Synced, "Write", &text))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::*;
+    use crate::api::status::SecretStatus;
+
+    fn status(kind: &str, value: &str, reason: Reason) -> Status {
+        Status {
+            conditions: vec![Condition {
+                type_: kind.to_owned(),
+                status: value.to_owned(),
+                reason: reason.as_str().to_owned(),
+                message: "m".to_owned(),
+                observed_generation: None,
+                last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn a_first_success_gives_no_event() {
+        let after = status(condition::SYNCED, "True", Reason::Synced);
+        assert_eq!(transitions(&Status::default(), &after), []);
+    }
+
+    #[test]
+    fn failures_and_recoveries_give_one_event_each_and_repeats_none() {
+        let failed = status(condition::SYNCED, "False", Reason::AccessDenied);
+        let notes = transitions(&Status::default(), &failed);
+        assert_eq!(notes, [Note::new(true, Reason::AccessDenied, "Sync", "m")]);
+        assert_eq!(transitions(&failed, &failed), []);
+        let good = status(condition::SYNCED, "True", Reason::Synced);
+        assert_eq!(
+            transitions(&failed, &good),
+            [Note::new(false, Reason::Synced, "Sync", "m")]
+        );
+    }
+
+    #[test]
+    fn new_bytes_give_an_event_and_a_renamed_secret_does_not() {
+        let with = |name: &str, revision: &str| Status {
+            secret: Some(SecretStatus {
+                name: name.to_owned(),
+                revision: revision.to_owned(),
+                ..SecretStatus::default()
+            }),
+            ..Status::default()
+        };
+        assert_eq!(transitions(&with("a", "r1"), &with("a", "r2")).len(), 1);
+        assert_eq!(transitions(&with("a", "r1"), &with("b", "r2")).len(), 0);
+    }
+
+    #[test]
+    fn a_note_is_cut_at_a_character() {
+        let note = Note::new(true, Reason::Held, "Rollout", &"é".repeat(600));
+        assert_eq!(note.text.len(), 1024);
+        let note = Note::new(
+            true,
+            Reason::Held,
+            "Rollout",
+            &format!("x{}", "é".repeat(600)),
+        );
+        assert_eq!(note.text.len(), 1023);
+    }
+}

@@ -1,0 +1,124 @@
+//! `spec.source`: who reads, and where.
+
+use std::collections::BTreeSet;
+
+use super::{Problem, is_dns_subdomain};
+use crate::api::binding::Source;
+use crate::core::EntryAsk;
+use crate::core::recipe::IdentityRecipe;
+use crate::core::reference::{is_account, is_partition, is_region};
+
+/// Most session tags a binding may set; STS allows 50 and one is ours.
+const MAX_TAGS: usize = 49;
+
+pub(super) fn identity(source: Option<&Source>) -> Result<IdentityRecipe, Problem> {
+    let Some(source) = source else {
+        return Ok(IdentityRecipe::default());
+    };
+    let refuse =
+        |field: &str, sentence: &str| Err(Problem::spec(&format!("spec.source.{field}"), sentence));
+    if source.region.as_deref().is_some_and(|r| !is_region(r)) {
+        return refuse("region", "must be an AWS region such as us-east-1");
+    }
+    if source
+        .service_account_name
+        .as_deref()
+        .is_some_and(|n| !is_dns_subdomain(n))
+    {
+        return refuse("serviceAccountName", "must be the name of a ServiceAccount");
+    }
+    if source.role_arn.as_deref().is_some_and(|a| !is_role_arn(a)) {
+        return refuse("roleArn", "must be arn:PARTITION:iam::ACCOUNT:role/NAME");
+    }
+    if source.role_arn.is_none()
+        && (source.external_id.is_some() || !source.session_tags.is_empty())
+    {
+        return refuse(
+            "roleArn",
+            "must be set: `externalId` and `sessionTags` are sent when it is assumed",
+        );
+    }
+    if source
+        .external_id
+        .as_deref()
+        .is_some_and(|id| !is_external_id(id))
+    {
+        return refuse(
+            "externalId",
+            "must have 2 to 1224 letters, digits or +=,.@:/-_",
+        );
+    }
+    check_tags(source)?;
+    Ok(IdentityRecipe {
+        region: source.region.clone(),
+        service_account: source.service_account_name.clone(),
+        role_arn: source.role_arn.clone(),
+        external_id: source.external_id.clone(),
+        session_tags: source.session_tags.clone(),
+    })
+}
+
+/// Limits of STS (source: AssumeRole API, `Tags`); names that AWS or keyferry sets itself are refused.
+fn check_tags(source: &Source) -> Result<(), Problem> {
+    let field = "spec.source.sessionTags";
+    if source.session_tags.len() > MAX_TAGS {
+        return Err(Problem::spec(field, "must have at most 49 tags"));
+    }
+    for (key, value) in &source.session_tags {
+        let lower = key.to_lowercase();
+        let reserved = lower.starts_with("aws:")
+            || lower.starts_with("keyferry")
+            || lower == "kubernetes-namespace";
+        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
+            return Err(Problem::spec(
+                field,
+                "must have keys of 1 to 128 and values of at most 256 characters",
+            ));
+        }
+        if reserved {
+            return Err(Problem::spec(
+                field,
+                "must not set the tags aws:*, keyferry* and kubernetes-namespace",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The region of the reads: as written, else the one of the ARNs, which must all agree.
+pub(super) fn region(
+    written: Option<String>,
+    asks: &BTreeSet<EntryAsk>,
+) -> Result<Option<String>, Problem> {
+    let mut region = written;
+    for of_arn in asks.iter().filter_map(|ask| ask.id.region()) {
+        match &region {
+            Some(known) if known != of_arn => {
+                let sentence = format!("must agree with the ARNs: found {known} and {of_arn}");
+                return Err(Problem::spec("spec.source.region", sentence));
+            }
+            Some(_) => {}
+            None => region = Some(of_arn.to_owned()),
+        }
+    }
+    Ok(region)
+}
+
+fn is_role_arn(arn: &str) -> bool {
+    let fields: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, resource] = fields[..] else {
+        return false;
+    };
+    let name = resource.strip_prefix("role/").unwrap_or_default();
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/_+=,.@-".contains(&b);
+    is_partition(partition)
+        && is_account(account)
+        && (1..=576).contains(&name.len())
+        && !name.ends_with('/')
+        && name.bytes().all(allowed)
+}
+
+fn is_external_id(id: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@:/-_".contains(&b);
+    (2..=1224).contains(&id.len()) && id.bytes().all(allowed)
+}

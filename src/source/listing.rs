@@ -1,0 +1,116 @@
+//! Listing the entries under a prefix: every page or an error, never a part.
+
+use std::collections::HashSet;
+
+use aws_sdk_secretsmanager::types::SecretListEntry;
+
+use super::{
+    calls::{Calls, name_filter, tag_filter},
+    failure::Failure,
+};
+use crate::core::PrefixAsk;
+
+/// More pages than the quota of 500,000 entries can fill: the listing does not end.
+const MOST_PAGES: usize = 5_100;
+
+/// One entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Friendly name.
+    pub name: String,
+    /// Full ARN.
+    pub arn: String,
+    /// The version that carries AWSCURRENT; None for an entry without a value.
+    pub current_version_id: Option<String>,
+}
+
+/// Every entry under the prefix that carries all tags, sorted by name. ListSecrets may miss changes of the
+/// last five minutes (source: its API reference).
+pub(super) async fn list(calls: &Calls, ask: &PrefixAsk) -> Result<Vec<Listed>, Failure> {
+    let mut filters = vec![name_filter(&ask.prefix)];
+    filters.extend(ask.tags.keys().map(|key| tag_filter(key)));
+    let (mut found, mut seen, mut token) = (Vec::new(), HashSet::new(), None::<String>);
+    for _ in 0..MOST_PAGES {
+        let page = calls.list(&filters, token.as_deref()).await?;
+        found.extend(
+            page.entries
+                .into_iter()
+                .filter_map(|entry| member(entry, ask)),
+        );
+        match page.next.filter(|next| !next.is_empty()) {
+            None => {
+                found.sort_by(|a, b| a.name.cmp(&b.name));
+                found.dedup_by(|a, b| a.arn == b.arn);
+                return Ok(found);
+            }
+            // A token that comes twice leads nowhere.
+            Some(next) if !seen.insert(next.clone()) => return Err(Failure::Unreadable(200)),
+            next => token = next,
+        }
+    }
+    Err(Failure::Unreadable(200))
+}
+
+/// Looks again: AWS's filters match more than was asked, and deleted entries may be listed.
+fn member(entry: SecretListEntry, ask: &PrefixAsk) -> Option<Listed> {
+    let tagged = ask.tags.iter().all(|(key, value)| {
+        let mut tags = entry.tags().iter();
+        tags.any(|tag| tag.key() == Some(key.as_str()) && tag.value() == Some(value.as_str()))
+    });
+    if !tagged || entry.deleted_date.is_some() {
+        return None;
+    }
+    let versions = entry.secret_versions_to_stages.unwrap_or_default();
+    let current = versions
+        .into_iter()
+        .find(|(_, stages)| stages.iter().any(|s| s == "AWSCURRENT"));
+    Some(Listed {
+        name: entry.name.filter(|name| name.starts_with(&ask.prefix))?,
+        arn: entry.arn?,
+        current_version_id: current.map(|(id, _)| id),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use aws_sdk_secretsmanager::{primitives::DateTime, types::Tag};
+
+    use super::*;
+
+    #[test]
+    fn members_are_looked_at_again() {
+        let ask = PrefixAsk {
+            prefix: "a/".into(),
+            tags: [("team".to_owned(), "x".to_owned())].into(),
+        };
+        let tag = |k: &str, v: &str| Tag::builder().key(k).value(v).build();
+        let entry = |name: &str| {
+            SecretListEntry::builder()
+                .name(name)
+                .arn(format!("arn:{name}"))
+                .secret_versions_to_stages("old", vec!["AWSPREVIOUS".into()])
+                .secret_versions_to_stages("new", vec!["custom".into(), "AWSCURRENT".into()])
+        };
+        let good = entry("a/b").tags(tag("other", "x")).tags(tag("team", "x"));
+        let listed = member(good.clone().build(), &ask).unwrap();
+        assert_eq!(
+            listed,
+            Listed {
+                name: "a/b".into(),
+                arn: "arn:a/b".into(),
+                current_version_id: Some("new".into())
+            }
+        );
+        for (why, refused) in [
+            (
+                "value of another key",
+                entry("a/b").tags(tag("other", "x")).tags(tag("team", "y")),
+            ),
+            ("other prefix", entry("A/b").tags(tag("team", "x"))),
+            ("deleted", good.deleted_date(DateTime::from_secs(1))),
+        ] {
+            assert!(member(refused.build(), &ask).is_none(), "{why}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the source tells telemetry: one hook, plain events with closed sets of words. No names, no ids.
+
+use std::{sync::Arc, time::Duration};
+
+/// Something that happened. Labels are closed sets, so a metric made of them stays bounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SourceEvent {
+    /// One AWS operation ended, its retries included.
+    Request {
+        /// The AWS operation.
+        operation: Operation,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// Somebody asked for an entry.
+    ReadAsked,
+    /// A read was sent to AWS: one for each entry of a batch.
+    ReadMade,
+    /// An ask was answered by a value read shortly before.
+    ReadReused,
+    /// BatchGetSecretValue is denied: single reads from now on, for a while.
+    BatchDenied,
+    /// Credentials were rebuilt because AWS no longer accepted them.
+    CredentialsRebuilt,
+}
+
+/// The AWS operations the source uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// secretsmanager:GetSecretValue
+    GetSecretValue,
+    /// secretsmanager:BatchGetSecretValue
+    BatchGetSecretValue,
+    /// secretsmanager:ListSecrets
+    ListSecrets,
+    /// sts:AssumeRole
+    AssumeRole,
+    /// sts:AssumeRoleWithWebIdentity
+    AssumeRoleWithWebIdentity,
+    /// sts:GetCallerIdentity
+    GetCallerIdentity,
+}
+
+impl Operation {
+    /// The name as AWS writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GetSecretValue => "GetSecretValue",
+            Self::BatchGetSecretValue => "BatchGetSecretValue",
+            Self::ListSecrets => "ListSecrets",
+            Self::AssumeRole => "AssumeRole",
+            Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+        }
+    }
+
+    /// The IAM action that allows it.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::GetSecretValue => "secretsmanager:GetSecretValue",
+            Self::BatchGetSecretValue => "secretsmanager:BatchGetSecretValue",
+            Self::ListSecrets => "secretsmanager:ListSecrets",
+            Self::AssumeRole => "sts:AssumeRole",
+            Self::AssumeRoleWithWebIdentity => "sts:AssumeRoleWithWebIdentity",
+            Self::GetCallerIdentity => "sts:GetCallerIdentity",
+        }
+    }
+
+    /// The service in words.
+    pub(super) const fn service(self) -> &'static str {
+        match self {
+            Self::GetSecretValue | Self::BatchGetSecretValue | Self::ListSecrets => {
+                "Secrets Manager"
+            }
+            Self::AssumeRole | Self::AssumeRoleWithWebIdentity | Self::GetCallerIdentity => "STS",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Answered.
+    Ok,
+    /// There is no such thing (or no such version, or it is marked for deletion).
+    NotFound,
+    /// Refused by IAM, KMS or a trust policy.
+    Denied,
+    /// Asked to slow down.
+    Throttled,
+    /// The credentials were not accepted.
+    Expired,
+    /// No answer, a server fault, or an answer that cannot be read.
+    Unavailable,
+    /// Anything else AWS refused.
+    Refused,
+}
+
+impl Outcome {
+    /// The word used as label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotFound => "not_found",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Expired => "expired",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The hook. Called on the task that made the call: it must not block.
+#[derive(Clone)]
+pub struct SourceMetrics(Arc<dyn Fn(SourceEvent) + Send + Sync>);
+
+impl SourceMetrics {
+    /// Calls `hook` for every event.
+    pub fn new(hook: impl Fn(SourceEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(super) fn record(&self, event: SourceEvent) {
+        (self.0)(event);
+    }
+}
+
+impl Default for SourceMetrics {
+    /// Tells nobody.
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl std::fmt::Debug for SourceMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SourceMetrics")
+    }
+}

@@ -1,0 +1,43 @@
+//! AWS: who we are there, and shared reads of Secrets Manager entries.
+//!
+//! Owns credentials, hubs, batching, value reuse and the words for what AWS refuses. Must not know Kubernetes:
+//! ServiceAccount tokens come in through [`TokenRequester`], which `cluster` implements. Starts no tasks: work
+//! is done by whoever waits for it.
+
+mod batch;
+mod calls;
+mod credentials;
+mod errors;
+mod failure;
+mod gather;
+mod http;
+mod hub;
+mod identity;
+mod listing;
+mod metrics;
+mod origin;
+mod reuse;
+mod settings;
+mod sources;
+mod sts;
+mod sts_errors;
+mod wire;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use zeroize::Zeroizing;
+
+use crate::core::Finding;
+
+pub use errors::addressed;
+pub use hub::{Freshness, Hub};
+pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};
+pub use listing::Listed;
+pub use metrics::{Operation, Outcome, SourceEvent, SourceMetrics};
+pub use settings::{OperatorIdentity, ReadSettings, SourceSettings, Timeouts, WebIdentity};
+pub use sources::Sources;
+
+/// Gets a token of a ServiceAccount (namespace, name) with audience `sts.amazonaws.com`, valid for 600 s.
+pub type TokenRequester =
+    Arc<dyn Fn(&str, &str) -> BoxFuture<'static, Result<Zeroizing<String>, Finding>> + Send + Sync>;

@@ -1,0 +1,144 @@
+//! What an install can set about AWS, read once at the start.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Everything the source needs to know before its first call.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// Name of the cluster, for session names; may be empty.
+    pub cluster: String,
+    /// How the operator itself becomes somebody in AWS.
+    pub identity: OperatorIdentity,
+    /// Region of asks that name none; None: the SDK's chain (`AWS_REGION`, profile, IMDS).
+    pub region: Option<String>,
+    /// Endpoint of Secrets Manager in every region; None: as the SDK reads it
+    /// (`AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, else the real one).
+    pub secrets_manager_endpoint: Option<String>,
+    /// Endpoint of STS; None: as the SDK reads it (`AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`).
+    pub sts_endpoint: Option<String>,
+    /// File of PEM certificates that are trusted beside the system's (`AWS_CA_BUNDLE`, which the Rust SDK
+    /// does not read by itself).
+    pub ca_bundle: Option<PathBuf>,
+    /// Bounds of every call.
+    pub timeouts: Timeouts,
+    /// Attempts of one operation; None: as the SDK reads it (`AWS_MAX_ATTEMPTS`, 3).
+    pub attempts: Option<u32>,
+    /// How reads are shared.
+    pub reads: ReadSettings,
+    /// For how long a failure to get credentials is answered again without asking STS, so that a thousand
+    /// bindings of one broken role are one call and not a thousand.
+    pub identity_failure_hold: Duration,
+    /// A hub that nobody holds and nobody asked for this long is dropped.
+    pub idle_hub: Duration,
+}
+
+/// How the operator itself becomes somebody in AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OperatorIdentity {
+    /// The SDK's order: environment, profile, web identity (IRSA), container (Pod Identity, ECS), IMDS.
+    #[default]
+    DefaultChain,
+    /// This role by this token file and nothing else.
+    WebIdentity(WebIdentity),
+}
+
+/// A role and the file that holds a token for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebIdentity {
+    /// The role.
+    pub role_arn: String,
+    /// Read at each refresh: the kubelet replaces its content.
+    pub token_file: PathBuf,
+}
+
+/// Bounds of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// Until the first byte of an answer.
+    pub read: Duration,
+    /// One attempt with its body.
+    pub attempt: Duration,
+    /// All attempts of one operation.
+    pub operation: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            read: Duration::from_secs(10),
+            attempt: Duration::from_secs(10),
+            operation: Duration::from_secs(20),
+        }
+    }
+}
+
+/// How reads are shared inside one hub.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadSettings {
+    /// How long a batch that is not full waits for more asks.
+    pub gather: Duration,
+    /// How long a value read may answer another ask.
+    pub reuse: Duration,
+    /// Bytes of values kept for reuse, over all hubs.
+    pub reuse_bytes: usize,
+    /// Calls under way at once per hub.
+    pub parallel: usize,
+    /// After a refusal of BatchGetSecretValue itself: how long only single reads are made.
+    pub batch_denied_hold: Duration,
+}
+
+impl Default for ReadSettings {
+    fn default() -> Self {
+        Self {
+            gather: Duration::from_millis(20),
+            reuse: Duration::from_secs(5),
+            reuse_bytes: 8 << 20,
+            parallel: 8,
+            batch_denied_hold: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        Self {
+            cluster: String::new(),
+            identity: OperatorIdentity::default(),
+            region: None,
+            secrets_manager_endpoint: None,
+            sts_endpoint: None,
+            ca_bundle: None,
+            timeouts: Timeouts::default(),
+            attempts: None,
+            reads: ReadSettings::default(),
+            identity_failure_hold: Duration::from_secs(2),
+            idle_hub: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl SourceSettings {
+    /// The defaults and what the environment adds that the SDK does not read: `AWS_CA_BUNDLE`.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            ca_bundle: variable("AWS_CA_BUNDLE")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            ..Self::default()
+        }
+    }
+}
+
+impl WebIdentity {
+    /// What the EKS webhook put into the environment (source: amazon-eks-pod-identity-webhook README).
+    pub(super) fn from_env(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let present = |name| variable(name).filter(|value: &String| !value.is_empty());
+        Some(Self {
+            role_arn: present("AWS_ROLE_ARN")?,
+            token_file: present("AWS_WEB_IDENTITY_TOKEN_FILE")?.into(),
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! All hubs and all credentials, made on first use and shared by key.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
+};
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::app_name::AppName;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{
+    TokenRequester,
+    calls::Calls,
+    credentials::{Credentials, Held},
+    http::{self, Route},
+    hub::Hub,
+    identity::{CredentialKey, HubKey, IdentityAsk},
+    metrics::SourceMetrics,
+    origin::{OperatorOrigin, OwnChain, RoleOrigin, ServiceAccountOrigin, provider_config},
+    settings::SourceSettings,
+    sts::Sts,
+};
+use crate::{api::Reason, core::Finding};
+
+/// Every identity and region the operator reads with.
+pub struct Sources {
+    settings: SourceSettings,
+    sdk: SdkConfig,
+    /// For credential endpoints on the node: never through a proxy.
+    local: SharedHttpClient,
+    proxied: SharedHttpClient,
+    metrics: SourceMetrics,
+    tokens: TokenRequester,
+    kept_bytes: Arc<AtomicUsize>,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    hubs: HashMap<HubKey, (Arc<Hub>, Instant)>,
+    credentials: HashMap<CredentialKey, Arc<Credentials>>,
+}
+
+impl Sources {
+    /// Reads the SDK's variables and profile; calls nobody (except IMDS for a region that nothing else names).
+    ///
+    /// # Errors
+    /// `AwsUnavailable` for a CA bundle that cannot be used.
+    pub async fn new(
+        settings: SourceSettings,
+        metrics: SourceMetrics,
+        tokens: TokenRequester,
+    ) -> Result<Self, Finding> {
+        let proxied = http::client(settings.ca_bundle.as_deref(), Route::Environment)?;
+        let local = http::client(settings.ca_bundle.as_deref(), Route::Direct)?;
+        let sdk = load(&settings, proxied.clone()).await;
+        Ok(Self {
+            settings,
+            sdk,
+            local,
+            proxied,
+            metrics,
+            tokens,
+            kept_bytes: Arc::default(),
+            made: Mutex::default(),
+        })
+    }
+
+    /// The operator's own region, if it has one.
+    pub fn own_region(&self) -> Option<&str> {
+        self.settings
+            .region
+            .as_deref()
+            .or_else(|| self.sdk.region().map(|region| region.as_ref()))
+    }
+
+    /// The hub of an identity and region: the same one for equal asks.
+    ///
+    /// # Errors
+    /// `NoCredentials` where neither the ask nor the operator names a region.
+    pub async fn hub(&self, ask: &IdentityAsk) -> Result<Arc<Hub>, Finding> {
+        let region = ask.region.as_deref().or(self.own_region()).ok_or_else(|| {
+            Finding::new(
+                Reason::NoCredentials,
+                "No AWS region: the binding names none and the operator has none.",
+                "Set spec.source.region, or AWS_REGION on the operator.",
+            )
+        })?;
+        let sts_region = self.own_region().unwrap_or(region);
+        let key = HubKey {
+            credentials: ask.credential_key(sts_region),
+            region: region.to_owned(),
+        };
+        let mut made = self.lock();
+        if let Some((hub, asked)) = made.hubs.get_mut(&key) {
+            *asked = Instant::now();
+            return Ok(hub.clone());
+        }
+        self.drop_idle(&mut made);
+        let credentials = self.credentials(&mut made, &key.credentials);
+        let hub = Arc::new(self.new_hub(&key, credentials));
+        made.hubs.insert(key, (hub.clone(), Instant::now()));
+        Ok(hub)
+    }
+
+    /// Drops values past their seconds and hubs nobody uses. For a timer of the caller: reads tidy only the
+    /// hub they use.
+    pub fn tidy(&self) {
+        let mut made = self.lock();
+        self.drop_idle(&mut made);
+        for (hub, _) in made.hubs.values() {
+            hub.tidy();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Made> {
+        self.made.lock()
+    }
+
+    fn drop_idle(&self, made: &mut Made) {
+        let idle = self.settings.idle_hub;
+        made.hubs
+            .retain(|_, (hub, asked)| Arc::strong_count(hub) > 1 || asked.elapsed() < idle);
+        made.credentials
+            .retain(|_, credentials| Arc::strong_count(credentials) > 1);
+    }
+
+    fn new_hub(&self, key: &HubKey, credentials: Arc<Credentials>) -> Hub {
+        let endpoint = self.settings.secrets_manager_endpoint.as_deref();
+        let calls = Calls::new(
+            &self.sdk,
+            endpoint,
+            &key.region,
+            credentials,
+            self.metrics.clone(),
+        );
+        Hub::new(
+            key.region.clone(),
+            calls,
+            self.settings.reads,
+            self.settings.timeouts.operation,
+            self.metrics.clone(),
+            self.kept_bytes.clone(),
+        )
+    }
+
+    fn credentials(&self, made: &mut Made, key: &CredentialKey) -> Arc<Credentials> {
+        if let Some(credentials) = made.credentials.get(key) {
+            return credentials.clone();
+        }
+        let hold = self.settings.identity_failure_hold;
+        let cluster = self.settings.cluster.clone();
+        let credentials = match key {
+            CredentialKey::Operator { sts_region } => {
+                let general = provider_config(&self.sdk, self.proxied.clone());
+                let local = provider_config(&self.sdk, self.local.clone());
+                let own = OwnChain::new(&self.settings.identity, &general, &local);
+                let origin = |held| {
+                    Box::new(OperatorOrigin {
+                        sts: self.sts(sts_region, held),
+                        cluster,
+                        own,
+                    }) as _
+                };
+                Credentials::new(origin, hold)
+            }
+            CredentialKey::ServiceAccount {
+                sts_region,
+                namespace,
+                account,
+            } => {
+                let (namespace, account, tokens) =
+                    (namespace.clone(), account.clone(), self.tokens.clone());
+                let origin = |held| {
+                    let sts = self.sts(sts_region, held);
+                    Box::new(ServiceAccountOrigin {
+                        sts,
+                        cluster,
+                        namespace,
+                        account,
+                        tokens,
+                    }) as _
+                };
+                Credentials::new(origin, hold)
+            }
+            CredentialKey::Role { base, role } => {
+                let (sts_region, step) = (base.sts_region().to_owned(), role.clone());
+                let base = self.credentials(made, base);
+                let origin = |held| {
+                    Box::new(RoleOrigin {
+                        sts: self.sts(&sts_region, held),
+                        cluster,
+                        base,
+                        step,
+                    }) as _
+                };
+                Credentials::new(origin, hold)
+            }
+        };
+        let credentials = Arc::new(credentials);
+        made.credentials.insert(key.clone(), credentials.clone());
+        credentials
+    }
+
+    fn sts(&self, region: &str, held: Held) -> Sts {
+        let endpoint = self.settings.sts_endpoint.as_deref();
+        let patience = self.settings.timeouts.operation;
+        Sts::new(
+            &self.sdk,
+            endpoint,
+            region,
+            held,
+            patience,
+            self.metrics.clone(),
+        )
+    }
+}
+
+/// The SDK's configuration without credentials: those are ours.
+async fn load(settings: &SourceSettings, client: SharedHttpClient) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.timeouts.connect)
+        .read_timeout(settings.timeouts.read)
+        .operation_attempt_timeout(settings.timeouts.attempt)
+        .operation_timeout(settings.timeouts.operation)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(client)
+        .timeout_config(timeouts)
+        .no_credentials();
+    if let Some(region) = &settings.region {
+        loader = loader.region(aws_config::Region::new(region.clone()));
+    }
+    if let Some(attempts) = settings.attempts {
+        loader = loader.retry_config(RetryConfig::standard().with_max_attempts(attempts));
+    }
+    if let Ok(name) = AppName::new("keyferry") {
+        loader = loader.app_name(name);
+    }
+    loader.load().await
+}

@@ -1,0 +1,335 @@
+//! Secrets as a test handles them, without credentials, quotas or the call log.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::store::{CURRENT, NewSecret, RegionStore, Secret, SecretValue, StaleScope};
+use super::{AwsError, Shared, random_uuid};
+
+/// The secrets of one account in one region. Secrets are named by name, partial or full ARN.
+#[derive(Clone)]
+pub struct Region {
+    shared: Arc<Shared>,
+    account: String,
+    region: String,
+}
+
+impl Region {
+    pub(crate) fn new(shared: Arc<Shared>, account: &str, region: &str) -> Self {
+        Self {
+            shared,
+            account: account.to_owned(),
+            region: region.to_owned(),
+        }
+    }
+
+    /// Creates a secret with a text value; returns its ARN.
+    ///
+    /// # Errors
+    /// What CreateSecret refuses: bad names, names in use, values that are empty or too long.
+    pub fn create(&self, name: &str, value: &str) -> Result<String, AwsError> {
+        self.insert(NewSecret::named(name).first(random_uuid(), SecretValue::text(value)))
+    }
+
+    /// Creates a secret with a binary value; returns its ARN.
+    ///
+    /// # Errors
+    /// As [`Region::create`].
+    pub fn create_binary(&self, name: &str, value: &[u8]) -> Result<String, AwsError> {
+        self.insert(NewSecret::named(name).first(random_uuid(), SecretValue::binary(value)))
+    }
+
+    /// Creates a secret without a value, which no read can find; returns its ARN.
+    ///
+    /// # Errors
+    /// As [`Region::create`].
+    pub fn create_empty(&self, name: &str) -> Result<String, AwsError> {
+        self.insert(NewSecret::named(name))
+    }
+
+    /// Creates a secret with a chosen ARN suffix (six letters or digits); returns its ARN.
+    ///
+    /// # Errors
+    /// As [`Region::create`].
+    pub fn create_with_suffix(
+        &self,
+        name: &str,
+        suffix: &str,
+        value: &str,
+    ) -> Result<String, AwsError> {
+        let new = NewSecret::named(name).suffix(suffix);
+        self.insert(new.first(random_uuid(), SecretValue::text(value)))
+    }
+
+    /// Writes a new current value; returns the version id.
+    ///
+    /// # Errors
+    /// What PutSecretValue refuses.
+    pub fn put(&self, id: &str, value: &str) -> Result<String, AwsError> {
+        let version = random_uuid();
+        self.put_with_version(id, &version, SecretValue::text(value), None)?;
+        Ok(version)
+    }
+
+    /// Writes a version with a chosen id (32 to 64 characters) and labels; `None` makes it current.
+    ///
+    /// # Errors
+    /// What PutSecretValue refuses.
+    pub fn put_with_version(
+        &self,
+        id: &str,
+        version: &str,
+        value: SecretValue,
+        labels: Option<&[&str]>,
+    ) -> Result<(), AwsError> {
+        value.check()?;
+        let labels: Option<Vec<String>> =
+            labels.map(|labels| labels.iter().map(|l| (*l).to_owned()).collect());
+        self.edit(id, |secret, now| {
+            secret.put(version, value, labels.as_deref(), now)
+        })
+    }
+
+    /// Moves a label to another version, from wherever it is.
+    ///
+    /// # Errors
+    /// What UpdateSecretVersionStage refuses.
+    pub fn move_label(&self, id: &str, label: &str, to_version: &str) -> Result<(), AwsError> {
+        self.edit(id, |secret, now| {
+            let from = secret.labels.get(label).cloned();
+            secret.move_label(label, from.as_deref(), Some(to_version), now)
+        })
+    }
+
+    /// Takes a label away.
+    ///
+    /// # Errors
+    /// What UpdateSecretVersionStage refuses: `AWSCURRENT` cannot be removed.
+    pub fn remove_label(&self, id: &str, label: &str) -> Result<(), AwsError> {
+        self.edit(id, |secret, now| {
+            let from = secret.labels.get(label).cloned();
+            secret.move_label(label, from.as_deref(), None, now)
+        })
+    }
+
+    /// Version id under a label, `AWSCURRENT` for instance.
+    pub fn version_at(&self, id: &str, label: &str) -> Option<String> {
+        self.look(id, |secret| {
+            secret.labels.get(label).map(ToString::to_string)
+        })
+        .flatten()
+    }
+
+    /// Version id of the current value.
+    pub fn current_version(&self, id: &str) -> Option<String> {
+        self.version_at(id, CURRENT)
+    }
+
+    /// The value in force, if there is one.
+    pub fn current_value(&self, id: &str) -> Option<SecretValue> {
+        let value = |secret: &Secret| secret.select(None, None).ok().map(|v| v.value.clone());
+        self.look(id, value).flatten()
+    }
+
+    /// Full ARN.
+    pub fn arn(&self, id: &str) -> Option<String> {
+        self.look(id, |secret| secret.arn.to_string())
+    }
+
+    /// Marks for deletion after `days` (7 to 30).
+    ///
+    /// # Errors
+    /// What DeleteSecret refuses.
+    pub fn delete(&self, id: &str, days: i64) -> Result<(), AwsError> {
+        self.store(|store, now| store.delete(id, days, now).map(|_| ()))
+    }
+
+    /// Takes the deletion mark back.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn restore(&self, id: &str) -> Result<(), AwsError> {
+        self.store(|store, now| store.restore(id, now).map(|_| ()))
+    }
+
+    /// Removes at once, without a recovery window.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn force_delete(&self, id: &str) -> Result<(), AwsError> {
+        self.store(|store, _| {
+            let name = store.resolve(id)?.name.clone();
+            store.remove(&name);
+            Ok(())
+        })
+    }
+
+    /// Removes at once and creates anew: same name, another ARN. Returns the new ARN.
+    ///
+    /// # Errors
+    /// When there is no such secret, or the value is refused.
+    pub fn force_delete_recreate(&self, id: &str, value: &str) -> Result<String, AwsError> {
+        let name = self.look(id, |secret| secret.name.to_string());
+        let name = name.ok_or_else(AwsError::not_found)?;
+        self.force_delete(&name)?;
+        self.create(&name, value)
+    }
+
+    /// Sets a tag.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn tag(&self, id: &str, key: &str, value: &str) -> Result<(), AwsError> {
+        self.edit(id, |secret, now| {
+            secret.tags.insert(key.to_owned(), value.to_owned());
+            secret.changed = now;
+            Ok(())
+        })
+    }
+
+    /// Encrypts with a customer key: readers then need `kms:Decrypt` on its ARN.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn kms_key(&self, id: &str, key_arn: &str) -> Result<(), AwsError> {
+        self.edit(id, |secret, _| {
+            secret.kms_key_id = Some(key_arn.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Allows principals (globs over their ARNs, or `arn:aws:iam::ACCOUNT:root`) in the resource policy.
+    /// Other accounts need it beside their own policy, the full ARN and a customer key.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn allow_principal(&self, id: &str, pattern: &str) -> Result<(), AwsError> {
+        self.edit(id, |secret, _| {
+            secret.policy.allow.push(pattern.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Denies principals in the resource policy.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn deny_principal(&self, id: &str, pattern: &str) -> Result<(), AwsError> {
+        self.edit(id, |secret, _| {
+            secret.policy.deny.push(pattern.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Copies a secret as it is now to another region, as a replica: same name, versions and ARN
+    /// suffix. Call it again to let later writes arrive.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn replicate(&self, id: &str, to: &str) -> Result<String, AwsError> {
+        let mut copy = self
+            .look(id, Clone::clone)
+            .ok_or_else(AwsError::not_found)?;
+        let here = format!(":{}:", self.region);
+        let arn = copy.arn.replacen(&here, &format!(":{to}:"), 1);
+        copy.arn = arn.as_str().into();
+        copy.primary_region = Some(self.region.clone());
+        let mut world = self.shared.lock();
+        world.stores.get_mut(&self.account, to).insert(copy);
+        Ok(arn)
+    }
+
+    /// How often this entry was asked for here, alone or in a batch.
+    pub fn reads_of(&self, name: &str) -> u64 {
+        let world = self.shared.lock();
+        world.log.reads_in(&self.account, &self.region, name)
+    }
+
+    /// ListSecrets shows this moment from now on, whatever is written.
+    pub fn hold_lists(&self) {
+        self.shared
+            .lock()
+            .stores
+            .get_mut(&self.account, &self.region)
+            .hold_list();
+    }
+
+    /// ListSecrets is up to date again.
+    pub fn release_lists(&self) {
+        self.shared
+            .lock()
+            .stores
+            .get_mut(&self.account, &self.region)
+            .release_list();
+    }
+
+    /// The next `times` reads of this entry, or all until released, see it as it is now; call it
+    /// before the write that they shall miss.
+    ///
+    /// # Errors
+    /// When there is no such secret.
+    pub fn hold_reads(
+        &self,
+        id: &str,
+        times: Option<u32>,
+        scope: StaleScope,
+    ) -> Result<(), AwsError> {
+        self.store(|store, _| {
+            let name = store.resolve(id)?.name.clone();
+            store.hold_reads(&name, times, scope);
+            Ok(())
+        })
+    }
+
+    /// The next `times` reads of this entry, or all until released, see it as it was before
+    /// `AWSCURRENT` moved last.
+    ///
+    /// # Errors
+    /// When there is no such secret or it has no `AWSPREVIOUS`.
+    pub fn serve_previous(
+        &self,
+        id: &str,
+        times: Option<u32>,
+        scope: StaleScope,
+    ) -> Result<(), AwsError> {
+        self.store(|store, _| {
+            let name = store.resolve(id)?.name.clone();
+            if store.serve_previous(&name, times, scope) {
+                return Ok(());
+            }
+            Err(AwsError::invalid_request("There is no previous version."))
+        })
+    }
+
+    /// Reads of this entry are up to date again.
+    pub fn release_reads(&self, name: &str) {
+        let mut world = self.shared.lock();
+        world
+            .stores
+            .get_mut(&self.account, &self.region)
+            .release_reads(name);
+    }
+
+    fn insert(&self, new: NewSecret) -> Result<String, AwsError> {
+        self.store(|store, now| store.create(new, now).map(|arn| arn.to_string()))
+    }
+
+    fn store<T>(&self, act: impl FnOnce(&mut RegionStore, Timestamp) -> T) -> T {
+        let now = self.shared.clock.now();
+        let mut world = self.shared.lock();
+        act(world.stores.get_mut(&self.account, &self.region), now)
+    }
+
+    fn edit(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Secret, Timestamp) -> Result<(), AwsError>,
+    ) -> Result<(), AwsError> {
+        self.store(|store, now| change(store.resolve_live(id)?, now))
+    }
+
+    fn look<T>(&self, id: &str, show: impl FnOnce(&Secret) -> T) -> Option<T> {
+        self.store(|store, _| store.resolve(id).ok().map(show))
+    }
+}

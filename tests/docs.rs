@@ -1,0 +1,124 @@
+//! The documents say what the code says.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use keyferry::api::{ExternalSecretBinding, Reason};
+use serde::Deserialize;
+
+const README: &str = include_str!("../README.md");
+const ESTATE: &str = include_str!("../examples/estate/bindings.yaml");
+const WORKLOADS: &str = include_str!("../examples/estate/workloads.yaml");
+
+/// Rows of the README's table of reasons: reason to meaning and cure.
+fn reasons_in_the_readme() -> Vec<(&'static str, &'static str, &'static str)> {
+    let rows = README.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| {
+        let (reason, rest) = row.split_once("` | ")?;
+        let (meaning, cure) = rest.strip_suffix(" |")?.split_once(" | ")?;
+        Some((reason, meaning, cure))
+    })
+    .collect()
+}
+
+#[test]
+fn the_readme_explains_every_reason_and_its_cure() {
+    let rows = reasons_in_the_readme();
+    let named: Vec<&str> = rows.iter().map(|(reason, ..)| *reason).collect();
+    let known: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(named, known, "one row per reason, in the order of the enum");
+    for (reason, meaning, cure) in rows {
+        assert!(
+            meaning.len() > 15 && meaning.contains(' '),
+            "{reason}: {meaning}"
+        );
+        assert!(
+            !cure.trim().is_empty() && cure.ends_with('.'),
+            "{reason}: {cure}"
+        );
+    }
+}
+
+/// Reads bindings and fails on a field that the type does not know.
+fn bindings(text: &str) -> Result<Vec<ExternalSecretBinding>, Box<dyn Error>> {
+    let mut all = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let raw = serde_yaml::Value::deserialize(document)?;
+        let binding: ExternalSecretBinding = serde_yaml::from_value(raw.clone())?;
+        let written = serde_yaml::to_value(&binding.spec)?;
+        assert_eq!(
+            raw.get("spec"),
+            Some(&written),
+            "a field is unknown or has a default"
+        );
+        all.push(binding);
+    }
+    Ok(all)
+}
+
+#[test]
+fn the_binding_in_the_readme_is_one() -> Result<(), Box<dyn Error>> {
+    let (_, from) = README.split_once("```yaml\n").ok_or("no YAML")?;
+    let (text, _) = from.split_once("```").ok_or("no end")?;
+    let read = bindings(text)?;
+    assert_eq!(read.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn the_estate_workloads_use_what_the_estate_bindings_make() -> Result<(), Box<dyn Error>> {
+    let made: BTreeMap<String, Vec<String>> = bindings(ESTATE)?
+        .into_iter()
+        .map(|binding| {
+            let spec = binding.spec;
+            let fetched = spec.data.into_iter().map(|item| item.key);
+            let template = spec.template.unwrap_or_default();
+            let keys = match template.keep {
+                Some(keep) => template.data.into_keys().chain(keep).collect(),
+                None => template.data.into_keys().chain(fetched).collect(),
+            };
+            (
+                spec.target
+                    .and_then(|target| target.name)
+                    .unwrap_or_default(),
+                keys,
+            )
+        })
+        .collect();
+    assert_eq!(made.len(), 3);
+    let mut uses = 0;
+    for document in serde_yaml::Deserializer::from_str(WORKLOADS) {
+        let workload = serde_json::to_value(serde_yaml::Value::deserialize(document)?)?;
+        let mut references = Vec::new();
+        collect(&workload, &mut references);
+        for (secret, key, optional) in references {
+            uses += 1;
+            match made.get(&secret) {
+                Some(keys) => assert!(key.is_none_or(|key| keys.contains(&key)), "{secret}"),
+                None => assert!(optional, "{secret} is made by no binding"),
+            }
+        }
+    }
+    assert_eq!(uses, 8);
+    Ok(())
+}
+
+/// Every `secretRef` and `secretKeyRef` below a value: name, key, optional.
+fn collect(value: &serde_json::Value, into: &mut Vec<(String, Option<String>, bool)>) {
+    let text =
+        |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, field) in fields {
+                if name == "secretRef" || name == "secretKeyRef" {
+                    let optional = field.get("optional").and_then(serde_json::Value::as_bool);
+                    let secret = text(field.get("name")).unwrap_or_default();
+                    into.push((secret, text(field.get("key")), optional == Some(true)));
+                }
+                collect(field, into);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+        _ => {}
+    }
+}

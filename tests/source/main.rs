@@ -1,0 +1,9 @@
+//! The AWS source against the fake AWS, through real SDK clients over HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod environment;
+mod failures;
+mod identity;
+mod kit;
+mod listing;
+mod reads;
