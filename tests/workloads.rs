@@ -6,8 +6,15 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use keyferry::{
+    api::status::{RolloutState, RolloutStatus},
     cluster::workloads::{WorkloadError, WorkloadEvent, Workloads, watch},
-    core::rollout::{Health, Kind, PodInfo, Workload, health, workload::Markers},
+    core::{
+        recipe::RolloutRecipe,
+        rollout::{
+            Change, Claim, Health, Kind, PodInfo, Pods, Workload, health, plan_intent, record,
+            select, step, workload::Markers,
+        },
+    },
 };
 use keyferry_testkit::{
     node::{Rule, Target, When},
@@ -394,6 +401,196 @@ async fn a_listing_has_every_kind_and_every_page() {
         all.iter()
             .all(|w| w.namespace == place.namespace && !w.uid.is_empty())
     );
+}
+
+/// The loops in little: plan, then step and apply until nothing is left to do for now.
+struct Story<'p> {
+    place: &'p Place,
+    rollouts: Vec<RolloutStatus>,
+    live: Option<String>,
+    applied: usize,
+}
+
+impl Story<'_> {
+    async fn write(&mut self, next: &str) {
+        let all = self
+            .place
+            .workloads
+            .list_consumers(&self.place.namespace)
+            .await
+            .unwrap();
+        let recipe = RolloutRecipe {
+            targets: vec![],
+            timeout: Duration::from_secs(600),
+        };
+        let consumers = select(&recipe, "ai", &all).unwrap();
+        let change = Change {
+            live: self.live.as_deref(),
+            next,
+            ..Change::default()
+        };
+        self.rollouts = plan_intent(&self.rollouts, &consumers, KEY, &change, &Pods::new());
+        self.live = Some(next.to_owned());
+    }
+
+    async fn step(&mut self) -> RolloutStatus {
+        let workload = self.place.get().await;
+        let before = self.rollouts[0].clone();
+        let now = jiff::Timestamp::now();
+        let claim = Claim {
+            binding: "ai",
+            key: KEY,
+            entry: &before,
+            secret_holds_wanted: true,
+            seen_at: now - jiff::SignedDuration::from_secs(60),
+            timeout: Duration::from_secs(600),
+        };
+        let step = step(Some(&workload), &[claim], None, now);
+        if let Some(markers) = &step.apply {
+            match self.place.workloads.apply_markers(&workload, markers).await {
+                Err(WorkloadError::Stale) => return before,
+                answer => self.applied += usize::from(answer.is_ok()),
+            }
+        }
+        record(&mut self.rollouts, &before, step.entries[0].1.as_ref());
+        self.rollouts[0].clone()
+    }
+
+    async fn until(&mut self, state: RolloutState) {
+        for _ in 0..2400 {
+            if self.step().await.state == state {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never {state:?}: {:?}", self.rollouts[0]);
+    }
+}
+
+#[tokio::test]
+async fn an_undo_is_told_and_never_fought() {
+    let place = place("undo").await;
+    place.apply(deployment(2)).await;
+    place.until_healthy().await;
+    let mut story = Story {
+        place: &place,
+        rollouts: vec![],
+        live: None,
+        applied: 0,
+    };
+    story.write("a").await;
+    story.until(RolloutState::Healthy).await;
+    assert_eq!(story.applied, 0, "first creation restarts nothing");
+
+    story.write("b").await;
+    story.until(RolloutState::Progressing).await;
+    story.until(RolloutState::Healthy).await;
+    place
+        .kubectl(&["rollout", "undo", "deployment/ai"], Value::Null)
+        .await;
+    place.until_healthy().await;
+    assert!(
+        place.get().await.markers.is_empty(),
+        "undo reverts the marker"
+    );
+    for _ in 0..3 {
+        assert_eq!(story.step().await.state, RolloutState::Healthy);
+    }
+    assert_eq!(story.applied, 1);
+
+    // Back to a is a restart now, though a was the baseline.
+    let before = place.starts();
+    story.write("a").await;
+    story.until(RolloutState::Progressing).await;
+    story.until(RolloutState::Healthy).await;
+    assert_eq!((story.applied, place.starts() - before), (2, 2));
+
+    // In the middle: told, and not fought.
+    place.bed.nodes.set_rule(
+        &place.namespace,
+        Target::deployment("ai"),
+        Rule::not_ready(When::NewPod(1)),
+    );
+    story.write("c").await;
+    story.until(RolloutState::Progressing).await;
+    place
+        .kubectl(&["rollout", "undo", "deployment/ai"], Value::Null)
+        .await;
+    story.until(RolloutState::Superseded).await;
+    place
+        .bed
+        .nodes
+        .clear_rules(&place.namespace, Target::deployment("ai"));
+    place.until_healthy().await;
+    assert_eq!(story.step().await.state, RolloutState::Superseded);
+    assert_eq!(story.applied, 3);
+    place
+        .kubectl(&["rollout", "restart", "deployment/ai"], Value::Null)
+        .await;
+    place.until_healthy().await;
+    assert_eq!(story.step().await.state, RolloutState::Healthy);
+    assert_eq!(story.applied, 3);
+}
+
+#[tokio::test]
+async fn a_partition_lowers_the_wanted_count_and_current_revision_is_never_asked() {
+    let place = place("partition").await;
+    place
+        .apply(json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": {
+            "replicas": 3, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}},
+            "template": {"metadata": {"labels": {"app": "db"}},
+                "spec": {"containers": [{"name": "app", "image": "app:1"}]}}}}))
+        .await;
+    let get = || async {
+        place
+            .workloads
+            .get(Kind::StatefulSet, &place.namespace, "db")
+            .await
+            .unwrap()
+    };
+    until("it is healthy", || async {
+        health(&get().await) == Health::Healthy
+    })
+    .await;
+    let before = place.starts();
+    place.bed.nodes.set_rule(
+        &place.namespace,
+        Target::workload("StatefulSet", "db"),
+        Rule::not_ready(When::NewPod(1)),
+    );
+    until("the marker is set", || async {
+        let set = place
+            .workloads
+            .apply_markers(&get().await, &markers(&[(KEY, "b")]))
+            .await;
+        set.is_ok()
+    })
+    .await;
+    until("the one pod above the partition hangs", || async {
+        let w = get().await;
+        let hangs =
+            place.starts() == before + 1 && w.numbers.updated == 1 && w.numbers.available == 2;
+        assert!(
+            !hangs
+                || health(&w)
+                    == Health::Progressing {
+                        updated: 1,
+                        available: 2
+                    }
+        );
+        hangs
+    })
+    .await;
+    place
+        .bed
+        .nodes
+        .clear_rules(&place.namespace, Target::workload("StatefulSet", "db"));
+    until("it is healthy", || async {
+        health(&get().await) == Health::Healthy
+    })
+    .await;
+    assert_eq!(place.starts(), before + 1);
 }
 
 async fn next_about(

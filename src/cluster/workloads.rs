@@ -1,12 +1,13 @@
 //! Workloads of a namespace: listing, reading, watching, and the one write, of our markers.
 //!
-//! Objects are projected while they are decoded (see [`projection`]); whole pod specs are never kept.
+//! Objects are projected while they are decoded (`projection`); whole pod specs are never kept.
 //! Nothing is decided here: what to restart and when is `core::rollout`.
 
 mod error;
 mod pods;
 mod projection;
 mod secret_references;
+mod shapes;
 mod watch;
 
 use std::{future::Future, time::Duration};

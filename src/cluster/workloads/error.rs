@@ -4,7 +4,7 @@ use kube::core::Status;
 use thiserror::Error;
 
 /// Why a request about a workload did not do what it should. Holds no text of the API server but
-/// that of RBAC: pod templates may quote what people wrote into them.
+/// that of RBAC: an admission webhook's may quote the pod template.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WorkloadError {
     /// It does not exist.
@@ -16,7 +16,7 @@ pub enum WorkloadError {
     /// It changed since it was read, or is gone; or a listing took longer than its snapshot lives.
     #[error("changed by somebody else at the same moment")]
     Stale,
-    /// RBAC refuses; the text names user, verb and resource.
+    /// RBAC refuses, the text names user, verb and resource; or an admission rule does.
     #[error("{0}")]
     Forbidden(String),
     /// The object or the write cannot be understood, or breaks a rule of the API.
@@ -47,7 +47,7 @@ impl From<Status> for WorkloadError {
     fn from(status: Status) -> Self {
         match status.code {
             404 => Self::NotFound,
-            401 | 403 => Self::Forbidden(status.message),
+            401 | 403 => Self::Forbidden(refusal(status.message)),
             409 | 410 => Self::Stale,
             422 if names_uid(&status) => Self::WrongUid,
             400 | 413 | 422 => Self::Invalid,
@@ -55,6 +55,15 @@ impl From<Status> for WorkloadError {
             504 => Self::Timeout,
             _ => Self::Unavailable,
         }
+    }
+}
+
+/// The API server's RBAC authorizer writes `... is forbidden: User "x" cannot patch resource ...`.
+fn refusal(message: String) -> String {
+    if message.contains(" is forbidden: User \"") {
+        message
+    } else {
+        "refused by an admission rule".to_owned()
     }
 }
 
@@ -80,13 +89,24 @@ mod tests {
     }
 
     #[test]
+    fn rbac_is_quoted() {
+        let text = r#"deployments.apps "ai" is forbidden: User "system:serviceaccount:keyferry:keyferry" cannot patch resource "deployments" in API group "apps" in the namespace "estate""#;
+        let mut refused = status(403, "");
+        refused.message = text.to_owned();
+        assert_eq!(
+            WorkloadError::from(refused),
+            WorkloadError::Forbidden(text.to_owned())
+        );
+    }
+
+    #[test]
     fn each_answer_has_its_word() {
         let rows = [
             (404, "", WorkloadError::NotFound),
             (
                 403,
                 "",
-                WorkloadError::Forbidden("text of the API server".into()),
+                WorkloadError::Forbidden("refused by an admission rule".into()),
             ),
             (409, "", WorkloadError::Stale),
             (410, "", WorkloadError::Stale),

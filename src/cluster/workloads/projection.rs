@@ -2,13 +2,14 @@
 //! managedFields. An object that cannot be understood keeps its name only, so that it stalls no
 //! listing.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::secret_references;
+use super::{
+    secret_references,
+    shapes::{Condition, Identity, Named, Selector, Shape, Status, Template},
+};
 use crate::{
     api::names::ANNOTATION_ROLLOUT,
     core::rollout::{Kind, Strategy, Workload, marker, workload::Numbers},
@@ -97,25 +98,6 @@ fn undecodable<E: serde::de::Error>(error: serde_json::Error) -> E {
     ))
 }
 
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    metadata: Identity<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    namespace: Cow<'a, str>,
-    #[serde(borrow)]
-    uid: Cow<'a, str>,
-    #[serde(borrow)]
-    resource_version: Cow<'a, str>,
-}
-
 impl Identity<'_> {
     fn into_meta(self) -> ObjectMeta {
         ObjectMeta {
@@ -126,143 +108,6 @@ impl Identity<'_> {
             ..ObjectMeta::default()
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Shape<'a> {
-    #[serde(borrow)]
-    metadata: Meta<'a>,
-    #[serde(borrow)]
-    spec: Spec<'a>,
-    #[serde(default)]
-    status: Status,
-}
-
-/// No `flatten` here: it would buffer managedFields.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    uid: String,
-    resource_version: String,
-    #[serde(default)]
-    generation: i64,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(borrow, default)]
-    annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(default)]
-    owner_references: Vec<Owner>,
-}
-
-#[derive(Deserialize)]
-struct Owner {
-    #[serde(default)]
-    controller: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec<'a> {
-    replicas: Option<i64>,
-    #[serde(default)]
-    paused: bool,
-    #[serde(default)]
-    suspend: bool,
-    #[serde(default, alias = "updateStrategy")]
-    strategy: StrategyShape,
-    selector: Option<Selector>,
-    #[serde(borrow)]
-    template: Option<Template<'a>>,
-    #[serde(borrow)]
-    job_template: Option<JobTemplate<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct StrategyShape {
-    #[serde(rename = "type")]
-    type_: String,
-    rolling_update: RollingUpdate,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RollingUpdate {
-    partition: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Selector {
-    #[serde(default)]
-    match_labels: BTreeMap<String, String>,
-    #[serde(default)]
-    match_expressions: Vec<Expression>,
-}
-
-#[derive(Deserialize)]
-struct Expression {
-    key: String,
-    operator: String,
-    #[serde(default)]
-    values: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct JobTemplate<'a> {
-    #[serde(borrow)]
-    spec: JobSpec<'a>,
-}
-
-#[derive(Deserialize)]
-struct JobSpec<'a> {
-    #[serde(borrow)]
-    template: Template<'a>,
-}
-
-#[derive(Deserialize)]
-struct Template<'a> {
-    #[serde(borrow, default)]
-    metadata: TemplateMeta<'a>,
-    #[serde(borrow)]
-    spec: &'a RawValue,
-}
-
-#[derive(Default, Deserialize)]
-struct TemplateMeta<'a> {
-    #[serde(borrow, default)]
-    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(borrow, default)]
-    annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Status {
-    observed_generation: i64,
-    replicas: i64,
-    updated_replicas: i64,
-    available_replicas: i64,
-    ready_replicas: i64,
-    current_number_scheduled: i64,
-    updated_number_scheduled: i64,
-    number_available: i64,
-    number_ready: i64,
-    /// A DaemonSet always has it, no other kind does.
-    desired_number_scheduled: Option<i64>,
-    conditions: Vec<Condition>,
-}
-
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    #[serde(default)]
-    reason: String,
 }
 
 fn project(shape: Shape<'_>) -> serde_json::Result<Workload> {

@@ -82,7 +82,9 @@ pub fn pods_needed<'a>(
 ///
 /// `consumers` come from a listing made for this call when bytes will change (a watch may be
 /// behind), `key` is the binding's marker key. Must be called, and its result acknowledged by the API
-/// server, before the Secret is written; and again whenever consumers come or go.
+/// server, before the Secret is written; and again whenever consumers come or go, or an intent is open
+/// for other bytes than those of `change.next`. With too many targets there is nothing to plan: record
+/// no entries; those that come back later are workloads never seen before.
 pub fn plan_intent(
     previous: &[RolloutStatus],
     consumers: &[Consumer<'_>],

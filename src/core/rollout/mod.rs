@@ -7,13 +7,14 @@
 //! 1. [`consumers::select`] over a fresh listing, [`intent::plan_intent`] before a write of the Secret
 //!    that changes bytes: the result goes into `status.rollouts` and must be acknowledged first;
 //! 2. [`step::step`] for each workload whenever it, its claims or time have moved; its markers are
-//!    applied, then its entries are recorded through [`step::merge_outcome`];
+//!    applied, then its entries are recorded through [`record::record`];
 //! 3. [`summary::summarize`] over the entries, for the column and the condition.
 
 pub mod consumers;
 pub mod health;
 pub mod intent;
 pub mod marker;
+pub mod record;
 pub mod step;
 pub mod summary;
 mod verdict;
@@ -29,6 +30,7 @@ mod simulation_test;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};
 pub use intent::{Change, PodInfo, Pods, plan_intent, pods_needed};
-pub use step::{Claim, Step, merge_outcome, step};
+pub use record::record;
+pub use step::{Claim, Step, step};
 pub use summary::{RolledOut, Summary, summarize};
 pub use workload::{Kind, Strategy, Workload};

@@ -103,9 +103,9 @@ impl World {
                     world.workload.markers = markers;
                 })?;
             }
-            let outcome = step.entries[0].1.clone().unwrap();
-            let merged = merge_outcome(self.status.first(), &outcome).unwrap();
-            self.status(vec![merged])?;
+            let mut status = self.status.clone();
+            record(&mut status, &entry, step.entries[0].1.as_ref());
+            self.status(status)?;
         }
         Ok(())
     }

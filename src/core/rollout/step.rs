@@ -51,7 +51,9 @@ pub struct Step {
 
 /// Decides for one workload, over all bindings that have an entry about it.
 ///
-/// `workload` must be read fresh when its markers may change: None means that it is gone.
+/// `workload`: None means that it is gone. A row of a watch will do to learn that nothing is to be
+/// done ([`Step::is_idle`]); anything else must be decided again on an object read for it, because a
+/// row may be older than our own last apply and then looks as if somebody had taken the marker off.
 pub fn step(
     workload: Option<&Workload>,
     claims: &[Claim<'_>],
@@ -80,31 +82,14 @@ fn gone(claims: &[Claim<'_>]) -> Step {
     }
 }
 
-/// Puts a step's outcome into the entry as it is by now: another intent may have been recorded
-/// while the markers were applied. Then only what was delivered counts.
-///
-/// None: the entry is about another object, or there is none any more; nothing is to be recorded.
-pub fn merge_outcome(
-    current: Option<&RolloutStatus>,
-    outcome: &RolloutStatus,
-) -> Option<RolloutStatus> {
-    let current = current.filter(|c| c.uid == outcome.uid)?;
-    if current.wanted == outcome.wanted {
-        return Some(outcome.clone());
+impl Step {
+    /// True when nothing is to be applied or recorded.
+    pub fn is_idle(&self, claims: &[Claim<'_>]) -> bool {
+        let same = |((_, after), claim): (&(String, Option<RolloutStatus>), &Claim<'_>)| {
+            after.as_ref() == Some(claim.entry)
+        };
+        self.apply.is_none() && self.entries.iter().zip(claims).all(same)
     }
-    let mut merged = RolloutStatus {
-        wanted: current.wanted.clone(),
-        ..outcome.clone()
-    };
-    // A verdict on the old intent says nothing of the new one.
-    if matches!(
-        outcome.state,
-        RolloutState::Healthy | RolloutState::Superseded
-    ) {
-        merged.state = current.state;
-        merged.message.clone_from(&current.message);
-    }
-    Some(merged)
 }
 
 struct Scene<'a> {

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{super::testing::*, *};
+use super::{
+    super::{record::record, testing::*},
+    *,
+};
 use crate::core::rollout::workload::{Kind, Strategy};
 
 use RolloutState::{
@@ -89,6 +92,17 @@ fn a_crash_after_the_marker_records_delivered_and_sends_no_second() {
     let late = entry("", "", "b", Pending);
     assert_eq!(one(&deployment(), &late, 3).0, markers(&[(KEY, "b")]));
     assert_eq!(one(&marked("b"), &late, 3).0, None);
+}
+
+#[test]
+fn a_marker_that_is_missing_before_the_secret_is_written_was_not_removed_by_us() {
+    let back = entry("a", "b", "a", Progressing);
+    let early = Claim {
+        secret_holds_wanted: false,
+        ..claim(&back)
+    };
+    let step = step(Some(&deployment()), &[early], None, at(9));
+    assert_eq!(step.entries, [("ai".to_owned(), Some(back))]);
 }
 
 #[test]
@@ -466,12 +480,22 @@ fn a_deleted_workloads_entry_is_dropped_a_missing_targets_stays() {
 #[test]
 fn an_outcome_meets_an_intent_that_has_moved_on() {
     let outcome = sent("a", "b", Progressing);
+    let recorded = |current: RolloutStatus, outcome: &RolloutStatus| {
+        let mut list = vec![entry("x", "x", "x", NotFound), current];
+        list[0].name = "another".into();
+        let changed = record(&mut list, outcome, Some(outcome));
+        (changed, list.remove(1))
+    };
     assert_eq!(
-        merge_outcome(Some(&entry("a", "a", "b", Pending)), &outcome),
-        Some(outcome.clone())
+        recorded(entry("a", "a", "b", Pending), &outcome),
+        (true, outcome.clone())
+    );
+    assert_eq!(
+        recorded(outcome.clone(), &outcome),
+        (false, outcome.clone())
     );
     // Taken back while the marker went out: the next step takes it off again.
-    let merged = merge_outcome(Some(&entry("a", "", "a", Pending)), &outcome).unwrap();
+    let (_, merged) = recorded(entry("a", "", "a", Pending), &outcome);
     assert_eq!(
         (
             merged.delivered.as_str(),
@@ -482,14 +506,32 @@ fn an_outcome_meets_an_intent_that_has_moved_on() {
     );
     assert_eq!(one(&rolling(marked("b")), &merged, 9).0, markers(&[]));
     // Healthy with the old one says nothing of the new one.
-    let merged = merge_outcome(
-        Some(&entry("a", "b", "c", Pending)),
-        &sent("a", "b", Healthy),
-    )
-    .unwrap();
+    let (_, merged) = recorded(entry("a", "b", "c", Pending), &sent("a", "b", Healthy));
     assert_eq!((merged.delivered.as_str(), merged.state), ("b", Pending));
+}
+
+#[test]
+fn an_outcome_about_another_object_is_not_recorded_and_one_that_went_goes() {
     let mut other = entry("a", "a", "b", Pending);
     other.uid = "uid-new".into();
-    assert_eq!(merge_outcome(Some(&other), &outcome), None);
-    assert_eq!(merge_outcome(None, &outcome), None);
+    let outcome = sent("a", "b", Progressing);
+    let mut list = vec![other.clone()];
+    assert!(!record(&mut list, &outcome, Some(&outcome)));
+    assert!(!record(&mut list, &outcome, None));
+    assert_eq!(list, [other.clone()]);
+    assert!(record(&mut list, &other, None));
+    assert!(list.is_empty());
+}
+
+#[test]
+fn a_step_is_idle_when_nothing_is_to_be_applied_or_recorded() {
+    let idle = |w: Option<&Workload>, e: &RolloutStatus| {
+        let claims = [claim(e)];
+        step(w, &claims, None, at(99)).is_idle(&claims)
+    };
+    let settled = sent("a", "b", Healthy);
+    assert!(idle(Some(&marked("b")), &settled));
+    assert!(!idle(Some(&marked("b")), &sent("a", "b", Progressing)));
+    assert!(!idle(Some(&deployment()), &entry("a", "a", "b", Pending)));
+    assert!(!idle(None, &settled));
 }

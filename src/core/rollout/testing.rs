@@ -1,4 +1,5 @@
 //! Workloads and entries for the tables.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 

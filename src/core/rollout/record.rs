@@ -1,0 +1,50 @@
+//! Recording what a step came to, in a status that may have moved meanwhile.
+
+use crate::api::status::{RolloutState, RolloutStatus};
+
+/// Puts a step's outcome into `status.rollouts` as it is by now; true when that changed it.
+///
+/// `before` is the entry the step was asked with. Another intent may have been recorded while the
+/// markers were applied: then only what was delivered counts, and the new intent stays.
+pub fn record(
+    rollouts: &mut Vec<RolloutStatus>,
+    before: &RolloutStatus,
+    outcome: Option<&RolloutStatus>,
+) -> bool {
+    let same =
+        |e: &RolloutStatus| e.kind == before.kind && e.name == before.name && e.uid == before.uid;
+    let Some(index) = rollouts.iter().position(same) else {
+        return false;
+    };
+    match outcome {
+        None => {
+            rollouts.remove(index);
+            true
+        }
+        Some(outcome) => {
+            let merged = merge(&rollouts[index], outcome);
+            let changed = merged != rollouts[index];
+            rollouts[index] = merged;
+            changed
+        }
+    }
+}
+
+fn merge(current: &RolloutStatus, outcome: &RolloutStatus) -> RolloutStatus {
+    let mut merged = RolloutStatus {
+        wanted: current.wanted.clone(),
+        ..outcome.clone()
+    };
+    // A verdict on the old intent says nothing of the new one.
+    let moved_on = current.wanted != outcome.wanted;
+    if moved_on
+        && matches!(
+            outcome.state,
+            RolloutState::Healthy | RolloutState::Superseded
+        )
+    {
+        merged.state = current.state;
+        merged.message.clone_from(&current.message);
+    }
+    merged
+}
