@@ -4,6 +4,7 @@
 //! a call of its own ([`super::gate`]); writing is somebody else's.
 
 mod collect;
+mod extract;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
