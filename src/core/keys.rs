@@ -3,11 +3,12 @@
 use super::glob::glob_matches;
 use super::recipe::{GroupRecipe, RenameRecipe};
 use crate::api::binding::KeyCase;
+use crate::api::limits;
 
 /// Longest key of a Secret (source: apimachinery `validation.IsConfigMapKey`).
-pub const MAX_KEY: usize = 253;
+pub const MAX_KEY: usize = limits::SECRET_KEY_CHARS as usize;
 /// Most bytes of all values together (source: Kubernetes `core.MaxSecretSize`; keys are not counted).
-pub const MAX_TOTAL: usize = 1024 * 1024;
+pub const MAX_TOTAL: usize = limits::SECRET_BYTES;
 
 /// Why a Secret cannot hold this key; None: it can.
 pub fn key_problem(key: &str) -> Option<&'static str> {

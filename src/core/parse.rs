@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::recipe::{RolloutRecipe, WorkloadSelection};
 use super::{Finding, Recipe, duration};
-use crate::api::Reason;
 use crate::api::binding::{ExternalSecretBindingSpec, Rollout, RolloutTarget};
+use crate::api::{Reason, limits};
 
 pub use target::check_target;
 
@@ -26,8 +26,8 @@ pub const DEFAULT_STALE: Duration = Duration::from_secs(3600);
 
 const LEAST: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Longest `staleAfter`: a year.
-const LONGEST_STALE: Duration = Duration::from_secs(365 * 86_400);
+/// Longest `staleAfter`: thirty days.
+const LONGEST_STALE: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the install adds to every binding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn parse_spec(
     spec: &ExternalSecretBindingSpec,
     settings: &ParseSettings,
 ) -> Result<Recipe, Problem> {
-    if name.is_empty() || name.len() > 63 {
+    if name.is_empty() || name.len() > limits::BINDING_NAME_CHARS as usize {
         return Err(Problem::spec(
             "metadata.name",
             "must have at most 63 characters",
@@ -99,6 +99,9 @@ fn parse_spec(
         Some(validate) => checks::gate(validate)?,
         None => Default::default(),
     };
+    if let Some(template) = &template {
+        checks::no_key_twice(&spec.data, template)?;
+    }
     let mut recipe = Recipe {
         identity: source::identity(spec.source.as_ref())?,
         refresh_interval,
@@ -164,6 +167,12 @@ fn bounded(field: &str, text: Option<&str>, most: Duration) -> Result<Option<Dur
 
 fn rollout(rollout: &Rollout) -> Result<RolloutRecipe, Problem> {
     let timeout = bounded("spec.rollout.timeout", rollout.timeout.as_deref(), DAY)?;
+    if rollout.targets.len() > limits::ROLLOUT_TARGETS as usize {
+        return Err(Problem::spec(
+            "spec.rollout.targets",
+            "must have at most 100 targets",
+        ));
+    }
     let targets = rollout.targets.iter().enumerate();
     Ok(RolloutRecipe {
         targets: targets

@@ -4,12 +4,14 @@
 //! name such as `.../jwt-secret` looks exactly like it. What an entry is really called is learnt from
 //! replies.
 
+use crate::api::limits;
+
 use super::entry::{EntryAsk, SecretArn, SecretId, VersionSelector};
 
 /// Longest reference in characters (the API's own limit).
-pub const MAX_REFERENCE: usize = 1_100;
+pub const MAX_REFERENCE: usize = limits::REFERENCE_CHARS as usize;
 /// Longest name of an entry (source: CreateSecret API, `Name`).
-pub const MAX_NAME: usize = 512;
+pub const MAX_NAME: usize = limits::ENTRY_NAME_CHARS as usize;
 /// Hyphen and the six characters AWS appends to a name in an ARN.
 const SUFFIX: usize = 7;
 
@@ -37,22 +39,24 @@ pub enum ReferenceError {
     /// Not the shape of an ARN of an entry.
     #[error("must be arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME: {0}")]
     Arn(&'static str),
-    /// A tail with more than three fields.
-    #[error("must end after the version id: ARN:json-key:version-stage:version-id")]
-    TailTooLong,
+    /// A tail without exactly three fields.
+    #[error(
+        "must end, after the name, in `:json-key:version-stage:version-id` with all three colons"
+    )]
+    Tail,
     /// Both a stage and a version id.
     #[error("must name a version stage or a version id, not both")]
     StageAndId,
     /// A bad stage.
-    #[error("must name a version stage of 1 to 256 printable characters without spaces")]
+    #[error("must name a version stage of 1 to 256 characters")]
     Stage,
     /// A bad version id.
-    #[error("must name a version id of 32 to 64 letters, digits and -")]
+    #[error("must name a version id of 32 to 64 characters")]
     VersionId,
 }
 
 /// Parses a name, a full or partial ARN of any partition, or an ECS reference
-/// `ARN:json-key:version-stage:version-id` whose fields may be empty or missing from the end.
+/// `ARN:json-key:version-stage:version-id` whose fields may be empty.
 ///
 /// # Errors
 /// [`ReferenceError`], whose text holds nothing of the reference.
@@ -132,8 +136,8 @@ fn parse_arn(rest: &str) -> Result<Reference, ReferenceError> {
 /// The fields after the resource; a colon in front of each stands even when it is empty
 /// (source: ECS developer guide, "Pass Secrets Manager secrets through environment variables").
 fn parse_tail(tail: &[&str]) -> Result<(Option<String>, VersionSelector), ReferenceError> {
-    if tail.len() > 3 {
-        return Err(ReferenceError::TailTooLong);
+    if !matches!(tail.len(), 0 | 3) {
+        return Err(ReferenceError::Tail);
     }
     let field = |i: usize| tail.get(i).copied().filter(|f| !f.is_empty());
     let version = version_selector(field(1), field(2))?;
@@ -159,11 +163,13 @@ pub(crate) fn version_selector(
 }
 
 fn is_stage(stage: &str) -> bool {
-    (1..=256).contains(&stage.len()) && stage.bytes().all(|b| b.is_ascii_graphic())
+    let most = limits::VERSION_STAGE_CHARS as usize;
+    (1..=most).contains(&stage.chars().count())
 }
 
 fn is_version_id(id: &str) -> bool {
-    (32..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let (least, most) = (limits::VERSION_ID_MIN_CHARS, limits::VERSION_ID_MAX_CHARS);
+    (least as usize..=most as usize).contains(&id.chars().count())
 }
 
 pub(crate) fn is_partition(partition: &str) -> bool {
@@ -181,10 +187,11 @@ pub(crate) fn is_region(region: &str) -> bool {
     };
     region.len() <= 32
         && names.len() >= 2
+        && names[0].len() >= 2
         && names
             .iter()
             .all(|w| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase()))
-        && (1..=2).contains(&number.len())
+        && !number.is_empty()
         && number.bytes().all(|b| b.is_ascii_digit())
 }
 

@@ -67,11 +67,6 @@ fn ecs_tails() {
             Some("connection_string"),
             VersionSelector::Current,
         ),
-        (
-            ":connection_string",
-            Some("connection_string"),
-            VersionSelector::Current,
-        ),
         (":::", None, VersionSelector::Current),
         (
             ":password:AWSPREVIOUS:",
@@ -90,9 +85,11 @@ fn ecs_tails() {
     }
     for (tail, error) in [
         (&*format!("::AWSCURRENT:{ID}"), ReferenceError::StageAndId),
-        ("::::", ReferenceError::TailTooLong),
+        ("::::", ReferenceError::Tail),
+        (":password", ReferenceError::Tail),
+        ("::AWSPREVIOUS", ReferenceError::Tail),
+        (":", ReferenceError::Tail),
         (":::short", ReferenceError::VersionId),
-        ("::a b:", ReferenceError::Stage),
     ] {
         assert_eq!(
             parse_reference(&format!("{ARN}{tail}")),

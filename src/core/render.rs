@@ -4,6 +4,7 @@
 //! a call of its own ([`super::gate`]); writing is somebody else's.
 
 mod collect;
+mod extract;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +18,11 @@ use jiff::Timestamp;
 use super::keys::{MAX_TOTAL, shown};
 use super::recipe::TemplateRecipe;
 use super::{Fetched, Finding, Recipe, SecretValue, template};
-use crate::api::Reason;
 use crate::api::binding::CreationPolicy;
+use crate::api::{Reason, limits};
 
 /// Most distinct entries one binding may use, prefix members included.
-pub const MAX_ENTRIES: usize = 500;
+pub const MAX_ENTRIES: usize = limits::ENTRIES as usize;
 
 /// The complete data and where it comes from.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +88,8 @@ fn check_count(used: &[UsedSource]) -> Result<(), Finding> {
     ))
 }
 
-/// Templated keys replace fetched ones of the same name; of the others those in `keep` stay (None: all).
+/// Templated keys, and those fetched keys that stay: the ones in `keep` (None: all). A key is fetched
+/// or composed, never both.
 fn apply_template(
     template: &TemplateRecipe,
     fetched: BTreeMap<String, SecretValue>,
@@ -110,7 +112,12 @@ fn apply_template(
     }
     let stays = |key: &String| template.keep.as_ref().is_none_or(|keep| keep.contains(key));
     for (key, value) in fetched.iter().filter(|(key, _)| stays(key)) {
-        data.entry(key.clone()).or_insert_with(|| value.clone());
+        if data.insert(key.clone(), value.clone()).is_some() {
+            let fact =
+                format!("Key {key} is given twice: by spec.template.data and by what was fetched.");
+            let cure = "Set spec.template.keep without it, or leave it out with exclude.";
+            return Err(Finding::new(Reason::DuplicateKey, fact, cure));
+        }
     }
     Ok(data)
 }

@@ -1,18 +1,21 @@
 //! `spec.template` and `spec.validate`.
 
+use std::collections::BTreeSet;
+
 use super::Problem;
 use super::data::check_key;
-use crate::api::Reason;
-use crate::api::binding::{Template, Validate, ValueRule};
+use crate::api::binding::{DataItem, Template, Validate, ValueRule};
+use crate::api::{Reason, limits};
 use crate::core::keys::shown;
 use crate::core::recipe::{GateRecipe, RuleRecipe, TemplateRecipe};
 use crate::core::template::check_source;
 
-const MAX_TEMPLATES: usize = 300;
-const MAX_KEYS: usize = 500;
-const MAX_PLACEHOLDERS: usize = 100;
-const MAX_RULES: usize = 100;
-const MAX_PATTERN: usize = 1_024;
+const MAX_TEMPLATES: usize = limits::TEMPLATES as usize;
+const MAX_KEYS: usize = limits::NAMED_KEYS as usize;
+const MAX_PLACEHOLDERS: usize = limits::PLACEHOLDERS as usize;
+const MAX_PLACEHOLDER: usize = limits::PLACEHOLDER_CHARS as usize;
+const MAX_RULES: usize = limits::RULES as usize;
+const MAX_PATTERN: usize = limits::PATTERN_CHARS as usize;
 /// Bytes a compiled pattern, and its cache while it matches, may take.
 const PATTERN_MEMORY: usize = 1 << 20;
 
@@ -33,25 +36,36 @@ pub(super) fn template(template: &Template) -> Result<TemplateRecipe, Problem> {
     }
     let keep = template.keep.as_deref().unwrap_or_default();
     check_keys("spec.template.keep", keep)?;
-    if let Some(key) = keep.iter().find(|k| template.data.contains_key(*k)) {
-        let sentence = format!("must not keep {}: spec.template.data gives it", shown(key));
-        return Err(Problem::new(
-            Reason::DuplicateKey,
-            "spec.template.keep",
-            sentence,
-        ));
-    }
     Ok(TemplateRecipe {
         data: template.data.clone(),
         keep: template.keep.clone(),
     })
 }
 
+/// A key is fetched or composed, never both: no order of precedence to remember. Keys of `dataFrom`
+/// are checked when they are known.
+pub(super) fn no_key_twice(data: &[DataItem], template: &TemplateRecipe) -> Result<(), Problem> {
+    let stays = |key: &String| template.keep.as_ref().is_none_or(|keep| keep.contains(key));
+    let clash = |item: &&DataItem| template.data.contains_key(&item.key) && stays(&item.key);
+    let Some(item) = data.iter().find(clash) else {
+        return Ok(());
+    };
+    let sentence = format!(
+        "key {} must not be both fetched in `data` and composed, unless `template.keep` is set without it",
+        shown(&item.key)
+    );
+    Err(Problem::new(
+        Reason::DuplicateKey,
+        "spec.template.data",
+        sentence,
+    ))
+}
+
 pub(super) fn gate(validate: &Validate) -> Result<GateRecipe, Problem> {
     check_keys("spec.validate.required", &validate.required)?;
     check_keys("spec.validate.allowEmpty", &validate.allow_empty)?;
     let placeholders = &validate.placeholders;
-    let bad = |p: &String| p.is_empty() || p.chars().count() > 256;
+    let bad = |p: &String| p.is_empty() || p.chars().count() > MAX_PLACEHOLDER;
     if placeholders.len() > MAX_PLACEHOLDERS || placeholders.iter().any(bad) {
         let sentence = "must have at most 100 values of 1 to 256 characters";
         return Err(Problem::spec("spec.validate.placeholders", sentence));
@@ -61,6 +75,15 @@ pub(super) fn gate(validate: &Validate) -> Result<GateRecipe, Problem> {
             Reason::TooLarge,
             "spec.validate.rules",
             "must have at most 100 rules",
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(i) = validate.rules.iter().position(|r| !seen.insert(&r.key)) {
+        let field = format!("spec.validate.rules[{i}].key");
+        return Err(Problem::new(
+            Reason::DuplicateKey,
+            &field,
+            "must not have two rules",
         ));
     }
     let rules = validate.rules.iter().enumerate();
@@ -120,7 +143,7 @@ fn length(field: &str, length: Option<i64>) -> Result<Option<usize>, Problem> {
         return Ok(None);
     };
     match usize::try_from(length) {
-        Ok(length) if length <= crate::core::keys::MAX_TOTAL => Ok(Some(length)),
+        Ok(length) if length <= limits::SECRET_BYTES => Ok(Some(length)),
         _ => Err(Problem::new(
             Reason::RuleBroken,
             field,
@@ -133,7 +156,7 @@ fn compile(field: &str, pattern: &str) -> Result<regex::bytes::Regex, Problem> {
     let refused =
         |sentence| Problem::new(Reason::RuleBroken, &format!("{field}.pattern"), sentence);
     if pattern.is_empty() || pattern.chars().count() > MAX_PATTERN {
-        return Err(refused("must have 1 to 1024 characters"));
+        return Err(refused("must have 1 to 500 characters"));
     }
     regex::bytes::RegexBuilder::new(pattern)
         .size_limit(PATTERN_MEMORY)

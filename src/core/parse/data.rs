@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::Problem;
-use crate::api::Reason;
 use crate::api::binding::{DataFromItem, DataItem, Rename};
+use crate::api::{Reason, limits};
 use crate::core::keys::{key_problem, shown};
 use crate::core::recipe::{GroupRecipe, GroupSource, KeyRecipe, RenameRecipe};
 use crate::core::reference::{MAX_NAME, check_name, version_selector};
 use crate::core::{EntryAsk, PrefixAsk, VersionSelector, parse_reference};
 
-const MAX_DATA: usize = 300;
-const MAX_DATA_FROM: usize = 50;
-/// Longest `property` in characters.
-const MAX_PROPERTY: usize = 1_024;
-const MAX_GLOBS: usize = 100;
-const MAX_GLOB: usize = 512;
-const MAX_RENAMES: usize = 500;
-const MAX_TAGS: usize = 50;
+const MAX_DATA: usize = limits::DATA_ITEMS as usize;
+const MAX_DATA_FROM: usize = limits::DATA_FROM_ITEMS as usize;
+const MAX_PROPERTY: usize = limits::PROPERTY_CHARS as usize;
+const MAX_GLOBS: usize = limits::GLOBS as usize;
+const MAX_GLOB: usize = limits::GLOB_CHARS as usize;
+const MAX_RENAMES: usize = limits::RENAMED_KEYS as usize;
+const MAX_ADD_PREFIX: usize = limits::ADD_PREFIX_CHARS as usize;
+const MAX_TAGS: usize = limits::PREFIX_TAGS as usize;
 
 pub(super) fn keys(items: &[DataItem]) -> Result<Vec<KeyRecipe>, Problem> {
     if items.len() > MAX_DATA {
@@ -139,16 +139,21 @@ fn prefix_ask(field: &str, prefix: &str, item: &DataFromItem) -> Result<PrefixAs
             "must be the beginning of names of entries",
         )
     })?;
-    if item.tags.len() > MAX_TAGS || item.tags.keys().any(String::is_empty) {
+    if item.tags.len() > MAX_TAGS || item.tags.iter().any(|(k, v)| !tag_fits(k, v)) {
         return Err(Problem::spec(
             &format!("{field}.tags"),
-            "must have at most 50 tags with names",
+            "must have at most 50 tags, names of 1 to 128 and values of at most 256 characters",
         ));
     }
     Ok(PrefixAsk {
         prefix: prefix.to_owned(),
         tags: item.tags.clone(),
     })
+}
+
+fn tag_fits(name: &str, value: &str) -> bool {
+    (1..=128).contains(&name.chars().count())
+        && value.chars().count() <= limits::TAG_VALUE_CHARS as usize
 }
 
 fn check_globs(field: &str, globs: &[String]) -> Result<(), Problem> {
@@ -168,7 +173,7 @@ fn rename(field: &str, rename: Option<&Rename>) -> Result<RenameRecipe, Problem>
     };
     let field = format!("{field}.rename");
     if rename.keys.len() > MAX_RENAMES {
-        return Err(Problem::spec(&field, "`keys` must have at most 500 names"));
+        return Err(Problem::spec(&field, "`keys` must have at most 200 names"));
     }
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, key) in &rename.keys {
@@ -189,6 +194,12 @@ fn rename(field: &str, rename: Option<&Rename>) -> Result<RenameRecipe, Problem>
     let add_prefix = rename.add_prefix.clone().unwrap_or_default();
     if !add_prefix.is_empty() {
         check_key(&format!("{field}.addPrefix"), &add_prefix)?;
+    }
+    if add_prefix.len() > MAX_ADD_PREFIX {
+        return Err(Problem::spec(
+            &format!("{field}.addPrefix"),
+            "must have at most 100 characters",
+        ));
     }
     Ok(RenameRecipe {
         case: rename.case.unwrap_or_default(),
@@ -232,7 +243,7 @@ impl Place<'_> {
         {
             return Err(Problem::spec(
                 field,
-                "`property` must have 1 to 1024 characters",
+                "`property` must have 1 to 512 characters",
             ));
         }
         let mut ask = reference.ask;

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Problem, is_dns_subdomain};
 use crate::api::binding::Source;
+use crate::api::limits;
+use crate::api::names::SESSION_TAG_NAMESPACE;
 use crate::core::EntryAsk;
 use crate::core::recipe::IdentityRecipe;
 use crate::core::reference::{is_account, is_partition, is_region};
-
-/// Most session tags a binding may set; STS allows 50 and one is ours.
-const MAX_TAGS: usize = 49;
 
 pub(super) fn identity(source: Option<&Source>) -> Result<IdentityRecipe, Problem> {
     let Some(source) = source else {
@@ -61,24 +60,22 @@ pub(super) fn identity(source: Option<&Source>) -> Result<IdentityRecipe, Proble
 /// Limits of STS (source: AssumeRole API, `Tags`); names that AWS or keyferry sets itself are refused.
 fn check_tags(source: &Source) -> Result<(), Problem> {
     let field = "spec.source.sessionTags";
-    if source.session_tags.len() > MAX_TAGS {
+    if source.session_tags.len() > limits::SESSION_TAGS as usize {
         return Err(Problem::spec(field, "must have at most 49 tags"));
     }
     for (key, value) in &source.session_tags {
         let lower = key.to_lowercase();
-        let reserved = lower.starts_with("aws:")
-            || lower.starts_with("keyferry")
-            || lower == "kubernetes-namespace";
-        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
+        let reserved = lower.starts_with("aws:") || lower == SESSION_TAG_NAMESPACE;
+        if !is_tag_key(key) || value.chars().count() > limits::TAG_VALUE_CHARS as usize {
             return Err(Problem::spec(
                 field,
-                "must have keys of 1 to 128 and values of at most 256 characters",
+                "must have names of 1 to 128 letters, digits, blanks and _.:/=+@- and values of at most 256 characters",
             ));
         }
         if reserved {
             return Err(Problem::spec(
                 field,
-                "must not set the tags aws:*, keyferry* and kubernetes-namespace",
+                "must not set tags that begin with aws: nor the one keyferry sets itself",
             ));
         }
     }
@@ -113,12 +110,17 @@ fn is_role_arn(arn: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/_+=,.@-".contains(&b);
     is_partition(partition)
         && is_account(account)
-        && (1..=576).contains(&name.len())
-        && !name.ends_with('/')
+        && !name.is_empty()
+        && arn.len() <= limits::ROLE_ARN_CHARS as usize
         && name.bytes().all(allowed)
 }
 
 fn is_external_id(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@:/-_".contains(&b);
-    (2..=1224).contains(&id.len()) && id.bytes().all(allowed)
+    (2..=limits::EXTERNAL_ID_CHARS as usize).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+fn is_tag_key(key: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b" _.:/=+@-".contains(&b);
+    (1..=128).contains(&key.len()) && key.bytes().all(allowed)
 }

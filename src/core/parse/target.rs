@@ -3,41 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{Problem, is_dns_subdomain};
-use crate::api::Reason;
 use crate::api::binding::{CreationPolicy, DeletionPolicy, Target};
 use crate::api::names::{SUFFIX_CANDIDATE, SUFFIX_PREVIOUS};
+use crate::api::{Reason, limits};
 use crate::core::Finding;
 use crate::core::recipe::TargetRecipe;
 
-/// Leaves room for the suffixes of our own companions.
-const MAX_TARGET_NAME: usize = 200;
-const MAX_METADATA: usize = 50;
-const MAX_ANNOTATION: usize = 4_096;
-
-/// The types under `kubernetes.io` that hold nothing but data. A `service-account-token` would make the
-/// API server mint a token, a bootstrap token lets nodes join.
-const ALLOWED_TYPES: [&str; 4] = [
-    "kubernetes.io/tls",
-    "kubernetes.io/dockerconfigjson",
-    "kubernetes.io/basic-auth",
-    "kubernetes.io/ssh-auth",
-];
-
-/// Owners of labels and annotations: Kubernetes, keyferry, and the tools that recognise by them what
-/// they may prune.
-const RESERVED_DOMAINS: [&str; 11] = [
-    "kubernetes.io",
-    "k8s.io",
-    "keyferry.dev",
-    "argoproj.io",
-    "fluxcd.io",
-    "helm.sh",
-    "cattle.io",
-    "k14s.io",
-    "kpt.dev",
-    "configmanagement.gke.io",
-    "configsync.gke.io",
-];
+const MAX_TARGET_NAME: usize = limits::TARGET_NAME_CHARS as usize;
+const MAX_TYPE: usize = limits::TARGET_TYPE_CHARS as usize;
+const MAX_METADATA: usize = limits::TARGET_METADATA_ENTRIES as usize;
+const MAX_ANNOTATION: usize = limits::ANNOTATION_VALUE_CHARS as usize;
 
 pub(super) fn target(binding: &str, target: Option<&Target>) -> Result<TargetRecipe, Problem> {
     let target = target.cloned().unwrap_or_default();
@@ -77,7 +52,7 @@ fn check(target: &TargetRecipe) -> Result<(), Problem> {
     }
     check_metadata("spec.target.labels", &target.labels, is_label_value)?;
     check_metadata("spec.target.annotations", &target.annotations, |v| {
-        v.len() <= MAX_ANNOTATION
+        v.chars().count() <= MAX_ANNOTATION
     })
 }
 
@@ -109,18 +84,14 @@ fn check_type(type_: &str) -> Result<(), Problem> {
             sentence,
         ))
     };
-    let lower = type_.to_ascii_lowercase();
-    if type_.is_empty() || type_.len() > 253 || !type_.bytes().all(|b| b.is_ascii_graphic()) {
+    if type_.is_empty() || type_.len() > MAX_TYPE || !type_.bytes().all(|b| b.is_ascii_graphic()) {
         return refuse("must have 1 to 253 printable characters");
     }
-    if lower.contains("kubernetes.io/") && !ALLOWED_TYPES.contains(&type_) {
+    if !limits::secret_type_is_allowed(type_) {
         return refuse(
             "must be Opaque, kubernetes.io/tls, kubernetes.io/dockerconfigjson, kubernetes.io/basic-auth, \
-             kubernetes.io/ssh-auth or a type outside kubernetes.io",
+             kubernetes.io/ssh-auth or a type outside kubernetes.io and helm.sh: the cluster acts upon the others",
         );
-    }
-    if lower.starts_with("helm.sh/") {
-        return refuse("must not be a Helm release");
     }
     Ok(())
 }
@@ -140,22 +111,12 @@ fn check_metadata(
                 "must be names and values that Kubernetes allows",
             ));
         }
-        let domain = name.split_once('/').map_or("", |(domain, _)| domain);
-        if let Some(owner) = RESERVED_DOMAINS.iter().find(|r| is_under(domain, r)) {
-            return Err(Problem::spec(
-                field,
-                format!("must not set names under {owner}"),
-            ));
+        if !limits::metadata_key_is_allowed(name) {
+            let sentence = "must not set names under kubernetes.io, k8s.io, keyferry.dev, Helm or GitOps tools";
+            return Err(Problem::spec(field, sentence));
         }
     }
     Ok(())
-}
-
-fn is_under(domain: &str, owner: &str) -> bool {
-    match domain.strip_suffix(owner) {
-        Some(rest) => rest.is_empty() || rest.ends_with('.'),
-        None => false,
-    }
 }
 
 /// `[domain/]name` (source: apimachinery `validation.IsQualifiedName`).

@@ -232,12 +232,12 @@ fn broken_rules_of_reads() {
         (
             from(json!({"secret": "a", "property": ""})),
             Reason::InvalidKey,
-            "1 to 1024",
+            "1 to 512",
         ),
         (
-            from(json!({"secret": "a", "property": "p".repeat(1025)})),
+            from(json!({"secret": "a", "property": "p".repeat(513)})),
             Reason::InvalidKey,
-            "1 to 1024",
+            "1 to 512",
         ),
         (
             from_many(json!({})),
@@ -320,7 +320,7 @@ fn broken_rules_of_timing_source_and_rollout() {
         (
             json!({"staleAfter": "1s"}),
             Reason::InvalidKey,
-            "between 10s and 8760h",
+            "between 10s and 720h",
         ),
         (
             json!({"refreshInterval": "1h", "staleAfter": "30m"}),
@@ -370,7 +370,7 @@ fn broken_rules_of_timing_source_and_rollout() {
         (
             source(json!({"roleArn": role, "sessionTags": {"aws:x": "b"}})),
             Reason::InvalidKey,
-            "must not set the tags",
+            "must not set tags",
         ),
         (
             source(json!({"roleArn": role, "sessionTags": {"": "b"}})),
@@ -426,14 +426,24 @@ fn broken_rules_of_templates_and_gate() {
             "16384",
         ),
         (
-            json!({"template": {"data": {"T": "x"}, "keep": ["T"]}}),
+            json!({"template": {"data": {"A": "x"}, "keep": ["A"]}}),
             Reason::DuplicateKey,
-            "must not keep \"T\"",
+            "key \"A\" must not be both fetched",
         ),
         (
             json!({"template": {"data": {"T": "x"}, "keep": ["a b"]}}),
             Reason::InvalidKey,
             "spec.template.keep",
+        ),
+        (
+            json!({"template": {"data": {"A": "x"}}}),
+            Reason::DuplicateKey,
+            "key \"A\" must not be both fetched",
+        ),
+        (
+            json!({"validate": {"rules": [{"key": "A", "minLength": 1}, {"key": "A", "maxLength": 2}]}}),
+            Reason::DuplicateKey,
+            "rules[1].key: must not have two rules",
         ),
         (
             json!({"validate": {"required": [""]}}),
@@ -483,7 +493,7 @@ fn broken_rules_of_templates_and_gate() {
         (
             rule(json!({"key": "A", "pattern": ""})),
             Reason::RuleBroken,
-            "1 to 1024",
+            "1 to 500",
         ),
         (
             rule(json!({"key": "A", "pattern": "((a{100}){100}){100}"})),
@@ -491,7 +501,7 @@ fn broken_rules_of_templates_and_gate() {
             "exceeds 1 MiB",
         ),
         (
-            rule(json!({"key": "A", "pattern": "(".repeat(500) + &")".repeat(500)})),
+            rule(json!({"key": "A", "pattern": "(".repeat(240) + &")".repeat(240)})),
             Reason::RuleBroken,
             "regular expression",
         ),
@@ -505,7 +515,6 @@ fn broken_rules_of_targets() {
         "kubernetes.io/service-account-token",
         "bootstrap.kubernetes.io/token",
         "kubernetes.io/dockercfg",
-        "Kubernetes.io/tls",
         "x.kubernetes.io/y",
         "helm.sh/release.v1",
         "",

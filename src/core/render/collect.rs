@@ -1,14 +1,13 @@
-//! Fetched entries to keys and values: extraction, decoding, renaming, and which error counts most.
+//! Fetched entries to keys and values: what may be missing, renaming, and which error counts most.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Rendered, UsedSource, decode_base64};
+use super::extract::{decode, extract, object};
+use super::{Rendered, UsedSource};
 use crate::api::Reason;
-use crate::api::binding::Decode;
-use crate::core::json::{self, JsonError};
 use crate::core::keys::{below, key_problem, shown};
 use crate::core::recipe::{GroupRecipe, GroupSource, KeyRecipe};
-use crate::core::{Entry, EntryAsk, EntryValue, Fetched, Finding, PrefixAsk, Recipe, SecretValue};
+use crate::core::{Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, SecretValue};
 
 /// Keys and values of `data` and `dataFrom` together.
 ///
@@ -248,112 +247,6 @@ fn not_read(name: &str) -> Finding {
     )
 }
 
-fn extract(entry: &Entry, property: Option<&str>) -> Result<SecretValue, Finding> {
-    match property {
-        None => Ok(entry.value.bytes().clone()),
-        Some(property) => json::property(text(entry)?, property)
-            .map_err(|e| json_finding(entry, Some(property), e)),
-    }
-}
-
-/// The members of an entry's object; one without any is as good as missing.
-fn object(entry: &Entry, property: Option<&str>) -> Result<Vec<(String, SecretValue)>, Finding> {
-    let members =
-        json::members(text(entry)?, property).map_err(|e| json_finding(entry, property, e))?;
-    if members.is_empty() {
-        let fact = format!("\"{}\" has no properties.", entry.name);
-        return Err(Finding::new(
-            Reason::PropertyMissing,
-            fact,
-            "Put an object that has some.",
-        ));
-    }
-    Ok(members)
-}
-
-/// Only `SecretString` can be JSON.
-fn text(entry: &Entry) -> Result<&str, Finding> {
-    let text = match &entry.value {
-        EntryValue::Text(value) => std::str::from_utf8(value.expose()).ok(),
-        EntryValue::Binary(_) => None,
-    };
-    text.ok_or_else(|| {
-        let fact = format!("\"{}\" is binary, not JSON.", entry.name);
-        Finding::new(
-            Reason::NotJson,
-            fact,
-            "Put a JSON object, or take the whole value.",
-        )
-    })
-}
-
-fn json_finding(entry: &Entry, property: Option<&str>, error: JsonError) -> Finding {
-    let name = &entry.name;
-    let asked = property.map(shown).unwrap_or_default();
-    match error {
-        JsonError::Invalid { line, column } => Finding::new(
-            Reason::NotJson,
-            format!("\"{name}\" is not valid JSON (line {line}, column {column})."),
-            "Put a JSON object, or take the whole value.",
-        ),
-        JsonError::NotAnObject if property.is_some() => Finding::new(
-            Reason::NotJson,
-            format!("\"{name}\" is JSON, but there is no object at {asked}."),
-            "Put a JSON object, or take the whole value.",
-        ),
-        JsonError::NotAnObject => Finding::new(
-            Reason::NotJson,
-            format!("\"{name}\" is JSON, but not an object."),
-            "Put a JSON object, or take the whole value.",
-        ),
-        JsonError::Duplicate {
-            name: property,
-            line,
-            column,
-        } => Finding::new(
-            Reason::DuplicateKey,
-            format!(
-                "\"{name}\" repeats property {} (line {line}, column {column}).",
-                shown(&property)
-            ),
-            "Put the entry with each property once.",
-        ),
-        JsonError::Missing { properties } => Finding::new(
-            Reason::PropertyMissing,
-            format!(
-                "\"{name}\" has no property {asked} ({}).",
-                counted(properties, "property", "properties")
-            ),
-            "Compose it with spec.template, or name another.",
-        ),
-    }
-}
-
-fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
-}
-
-fn decode(entry: &Entry, key: &KeyRecipe, value: SecretValue) -> Result<SecretValue, Finding> {
-    let (url_safe, name) = match key.decode {
-        Decode::None => return Ok(value),
-        Decode::Base64 => (false, "Base64"),
-        Decode::Base64Url => (true, "Base64Url"),
-    };
-    decode_base64(value.expose(), url_safe)
-        .map(SecretValue::new)
-        .ok_or_else(|| {
-            let fact = format!(
-                "{} of \"{}\" cannot be decoded (decode: {name}).",
-                key.key, entry.name
-            );
-            Finding::new(
-                Reason::RuleBroken,
-                fact,
-                "Put an encoded value, or take decode away.",
-            )
-        })
-}
-
 /// The finding to report out of several, with the number of the others and the longest wait any asked for.
 fn most_important(findings: Vec<Finding>, one: &str, many: &str) -> Finding {
     let others = findings.len().saturating_sub(1);
@@ -388,4 +281,8 @@ fn rank(reason: Reason) -> u8 {
         Reason::AwsUnavailable => 31,
         _ => 20,
     }
+}
+
+pub(super) fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }

@@ -470,11 +470,17 @@ fn templates_compose_and_keep() {
             .collect::<Vec<_>>(),
         ["host", "url", "username"]
     );
-    let all = rendered(spec(Value::Null));
-    assert_eq!(
-        (all.data.len(), bytes(&all, "host")),
-        (13, b"DB.INTERNAL".to_vec())
-    );
+    let fetched_too = |keep: Value| json!({"dataFrom": [{"secret": "db"}], "template": {"data": {"host": "x"}, "keep": keep}});
+    for keep in [Value::Null, json!(["host"])] {
+        let finding = refusal(fetched_too(keep));
+        assert_eq!(finding.reason, Reason::DuplicateKey);
+        assert_eq!(
+            finding.fact,
+            "Key host is given twice: by spec.template.data and by what was fetched."
+        );
+    }
+    let all = rendered(json!({"dataFrom": [{"secret": "db"}], "template": {"data": {"url": url}}}));
+    assert_eq!(all.data.len(), 13);
     let failing =
         |source: &str| json!({"dataFrom": [{"secret": "db"}], "template": {"data": {"T": source}}});
     for (source, words) in [

@@ -52,9 +52,11 @@ pub fn render(source: &str, data: &Data) -> Result<SecretValue, String> {
     let work = Arc::new(Work::default());
     let mut out = Capped(Vec::new());
     let result = render_to(source, data, &work, &mut out);
-    match result {
-        Ok(()) => Ok(SecretValue::new(out.0)),
-        Err(e) => Err(sentence(&e, &work, source)),
+    match (result, work.fault()) {
+        (Ok(()), None) => Ok(SecretValue::new(out.0)),
+        // A lookup that was refused looks undefined to the template, and `default` would hide it.
+        (Ok(()), Some(fault)) => Err(fault.to_owned()),
+        (Err(e), _) => Err(sentence(&e, &work, source)),
     }
 }
 

@@ -284,6 +284,15 @@ fn bombs_are_bounded() {
 }
 
 #[test]
+fn default_does_not_hide_a_refused_lookup() {
+    let source = "{% if big | default('') == 'x' %}{% endif %}".repeat(300);
+    assert_eq!(
+        text(&source),
+        Err("handles more than 8 MiB in all".to_owned())
+    );
+}
+
+#[test]
 fn no_source_overflows_the_stack() {
     let patterns = [
         ("", "-", "1"),
