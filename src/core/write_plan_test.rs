@@ -235,3 +235,17 @@ fn a_recorded_key_that_others_hold_now_is_let_go_without_a_change_of_bytes() {
     let both = found(json!({"f:A": {}, "f:K": {}}));
     assert_eq!(change(&both), Change::Write, "still ours: it goes");
 }
+
+#[test]
+fn a_key_held_together_with_others_is_for_the_server_to_refuse() {
+    let managed = json!([
+        {"manager": "keyferry/me", "fieldsV1": {"f:data": {"f:K": {}}}},
+        {"manager": "helm", "fieldsV1": {"f:data": {"f:K": {}}}}]);
+    let meta = json!({"annotations": {"keyferry.dev/merge": "allow"}, "managedFields": managed});
+    let plan = plan_of(
+        CreationPolicy::Merge,
+        &[("K", "2")],
+        Some(&foreign(&[("K", "1")], meta)),
+    );
+    assert!(matches!(&plan.step, Step::Apply(_, ours) if *ours == data(&[("K", "2")])));
+}
