@@ -172,11 +172,13 @@ async fn look(
 
 /// A repair puts back what pods were given anyway; only a revision that was not there before rolls them.
 fn must_ask(next: &Plan, intent: &Intent) -> bool {
-    let replaces = matches!(next.change, Change::Write | Change::Repair)
-        && next.recorded.as_ref() != Some(&next.revision);
+    let moves = match &next.recorded {
+        Some(recorded) => *recorded != next.revision,
+        None => matches!(next.change, Change::Write | Change::Repair),
+    };
     match intent {
         Intent::NotNeeded => false,
-        Intent::Recorded(revision) => replaces && revision.as_ref() != Some(&next.revision),
+        Intent::Recorded(revision) => moves && revision.as_ref() != Some(&next.revision),
     }
 }
 

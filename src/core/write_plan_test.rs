@@ -219,3 +219,33 @@ fn repairs_pause_and_other_writes_go_on() {
     assert!(finding.retry_after.is_some());
     assert_eq!(ask("2", &live).unwrap().change, Change::Write);
 }
+
+#[test]
+fn a_recorded_key_that_others_hold_now_is_let_go_without_a_change_of_bytes() {
+    let managed =
+        |keys: serde_json::Value| json!([{"manager": "keyferry/me", "fieldsV1": {"f:data": keys}}]);
+    let annotations = json!({"keyferry.dev/merge": "allow", "keys.keyferry.dev/me": "A,K"});
+    let found = |keys| {
+        let meta = json!({"annotations": annotations, "managedFields": managed(keys)});
+        foreign(&[("A", "1"), ("K", "theirs")], meta)
+    };
+    let change =
+        |found: &LiveSecret| plan_of(CreationPolicy::Merge, &[("A", "1")], Some(found)).change;
+    assert_eq!(change(&found(json!({"f:A": {}}))), Change::MetadataOnly);
+    let both = found(json!({"f:A": {}, "f:K": {}}));
+    assert_eq!(change(&both), Change::Write, "still ours: it goes");
+}
+
+#[test]
+fn a_key_held_together_with_others_is_for_the_server_to_refuse() {
+    let managed = json!([
+        {"manager": "keyferry/me", "fieldsV1": {"f:data": {"f:K": {}}}},
+        {"manager": "helm", "fieldsV1": {"f:data": {"f:K": {}}}}]);
+    let meta = json!({"annotations": {"keyferry.dev/merge": "allow"}, "managedFields": managed});
+    let plan = plan_of(
+        CreationPolicy::Merge,
+        &[("K", "2")],
+        Some(&foreign(&[("K", "1")], meta)),
+    );
+    assert!(matches!(&plan.step, Step::Apply(_, ours) if *ours == data(&[("K", "2")])));
+}
