@@ -11,8 +11,10 @@ pub mod rights;
 pub mod secret_body;
 pub mod secrets;
 pub mod table;
+pub mod tokens;
 pub mod upkeep;
 pub mod views;
+pub mod watches;
 pub mod workloads;
 
 pub use binding::{BindingObject, BindingRow, ObjectKey};

@@ -96,6 +96,11 @@ impl StatusStore {
         Err(ReportError::Contended(key.clone()))
     }
 
+    /// The client that statuses are written with.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Forgets a binding that is gone.
     pub fn forget(&self, key: &ObjectKey) {
         self.locks.lock().remove(key);

@@ -160,9 +160,7 @@ impl Views {
     /// The access policies, or `None` before they were listed.
     pub fn policies(&self) -> Option<Vec<Arc<SecretAccessPolicy>>> {
         let inner = self.inner.lock();
-        inner
-            .policies
-            .is_synced()
+        (inner.policies.listed() > 0)
             .then(|| inner.policies.iter().map(|(_, p)| Arc::clone(p)).collect())
     }
 
@@ -191,12 +189,24 @@ impl Views {
         self.inner.lock().put_binding(object);
     }
 
-    /// An event of the binding watch.
-    pub fn on_binding(&self, event: Event<BindingObject>) -> Vec<Wake> {
+    /// How many scopes of bindings and of Secrets have been listed.
+    pub fn listed(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.bindings.listed(), inner.secrets.listed())
+    }
+
+    /// How many scopes of ServiceAccounts and of namespaces have been listed.
+    pub fn listed_identities(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.service_accounts.listed(), inner.namespaces.listed())
+    }
+
+    /// An event of the binding watch of a scope: a namespace, or the empty word for all.
+    pub fn on_binding(&self, scope: &str, event: Event<BindingObject>) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
             Event::Init => {
-                inner.bindings.begin_relist();
+                inner.bindings.begin_relist(scope);
                 Vec::new()
             }
             Event::Apply(object) | Event::InitApply(object) => inner.put_binding(object),
@@ -207,7 +217,7 @@ impl Views {
                 vec![Wake::Gone(key)]
             }
             Event::InitDone => {
-                let gone = inner.bindings.end_relist();
+                let gone = inner.bindings.end_relist(scope, |key| within(scope, key));
                 gone.iter().for_each(|(key, _)| inner.unlist(key));
                 gone.into_iter().map(|(key, _)| Wake::Gone(key)).collect()
             }
@@ -215,11 +225,11 @@ impl Views {
     }
 
     /// An event of the Secret watch. Wakes the bindings of a Secret that is not as they left it.
-    pub fn on_secret(&self, event: Event<PartialObjectMeta<Secret>>) -> Vec<Wake> {
+    pub fn on_secret(&self, scope: &str, event: Event<PartialObjectMeta<Secret>>) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
             Event::Init => {
-                inner.secrets.begin_relist();
+                inner.secrets.begin_relist(scope);
                 Vec::new()
             }
             Event::Apply(object) | Event::InitApply(object) => {
@@ -235,7 +245,7 @@ impl Views {
                 row.map(|row| inner.owners(&key, &row)).unwrap_or_default()
             }
             Event::InitDone => {
-                let gone = inner.secrets.end_relist();
+                let gone = inner.secrets.end_relist(scope, |key| within(scope, key));
                 gone.iter()
                     .flat_map(|(key, row)| inner.owners(key, row))
                     .collect()
@@ -244,12 +254,12 @@ impl Views {
     }
 
     /// An event of the policy watch. Any change may cure any binding.
-    pub fn on_policy(&self, event: Event<SecretAccessPolicy>) -> Vec<Wake> {
+    pub fn on_policy(&self, scope: &str, event: Event<SecretAccessPolicy>) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         let name = |p: &SecretAccessPolicy| p.metadata.name.clone().unwrap_or_default();
         match event {
             Event::Init => {
-                inner.policies.begin_relist();
+                inner.policies.begin_relist(scope);
                 return Vec::new();
             }
             Event::InitApply(policy) => {
@@ -263,19 +273,25 @@ impl Views {
                 inner.policies.remove(&name(&policy));
             }
             Event::InitDone => {
-                inner.policies.end_relist();
+                inner.policies.end_relist(scope, |_| true);
             }
         }
         inner.refused_by_policy()
     }
 
     /// An event of the ServiceAccount watch. Wakes the bindings that read as a changed one.
-    pub fn on_service_account(&self, event: Event<PartialObjectMeta<ServiceAccount>>) -> Vec<Wake> {
+    pub fn on_service_account(
+        &self,
+        scope: &str,
+        event: Event<PartialObjectMeta<ServiceAccount>>,
+    ) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
-            Event::Init => inner.service_accounts.begin_relist(),
+            Event::Init => inner.service_accounts.begin_relist(scope),
             Event::InitDone => {
-                inner.service_accounts.end_relist();
+                inner
+                    .service_accounts
+                    .end_relist(scope, |key| within(scope, key));
             }
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object.metadata);
@@ -295,12 +311,16 @@ impl Views {
     }
 
     /// An event of the Namespace watch. New labels may cure the bindings of that namespace.
-    pub fn on_namespace(&self, event: Event<PartialObjectMeta<Namespace>>) -> Vec<Wake> {
+    pub fn on_namespace(
+        &self,
+        scope: &str,
+        event: Event<PartialObjectMeta<Namespace>>,
+    ) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
-            Event::Init => inner.namespaces.begin_relist(),
+            Event::Init => inner.namespaces.begin_relist(scope),
             Event::InitDone => {
-                inner.namespaces.end_relist();
+                inner.namespaces.end_relist(scope, |_| true);
             }
             Event::Delete(object) => {
                 inner
@@ -322,6 +342,11 @@ impl Views {
         }
         Vec::new()
     }
+}
+
+/// True when the key lies in the scope of a watch.
+fn within(scope: &str, key: &ObjectKey) -> bool {
+    scope.is_empty() || key.namespace == scope
 }
 
 impl Inner {

@@ -1,12 +1,20 @@
 //! Drives a work queue: takes what is due, keeps each key to one pass at a time, re-queues.
 
-use std::{fmt::Debug, future::Future, hash::Hash, time::Instant};
+use std::{
+    fmt::Debug,
+    future::Future,
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Urgency, WorkQueue};
+
+/// The loop turns at least this often, as a sign of life.
+const IDLE_TURN: Duration = Duration::from_secs(5);
 
 /// A request to a queue's driver.
 #[derive(Clone, Debug)]
@@ -46,11 +54,12 @@ impl<K> Queue<K> {
 
 /// Runs `work` for every key that is due, at most `limit` at once and each key at most once at once,
 /// until `stop`; then what runs is finished and nothing new begun. `work` says when the key is due
-/// again. One future that hangs holds one of `limit` places and nothing else.
+/// again, `turned` hears of every turn with the number of keys. One future that hangs holds one of `limit` places and nothing else.
 pub async fn drive<K, W, F>(
     mut asks: mpsc::UnboundedReceiver<Ask<K>>,
     limit: usize,
     stop: CancellationToken,
+    turned: impl Fn(usize),
     work: W,
 ) where
     K: Clone + Debug + Eq + Hash + Ord,
@@ -60,6 +69,7 @@ pub async fn drive<K, W, F>(
     let mut queue = WorkQueue::<K>::default();
     let mut running = FuturesUnordered::new();
     loop {
+        turned(queue.len());
         while running.len() < limit
             && let Some(key) = queue.take(Instant::now())
         {
@@ -87,6 +97,7 @@ pub async fn drive<K, W, F>(
                 queue.done(&key);
             }
             () = sleep => {}
+            () = tokio::time::sleep(IDLE_TURN) => {}
         }
     }
     // A write that was sent may be half done: it is finished.
@@ -123,7 +134,7 @@ mod tests {
                 None
             }
         };
-        let driver = drive(asks, 2, CancellationToken::new(), work);
+        let driver = drive(asks, 2, CancellationToken::new(), |_| (), work);
         tokio::pin!(driver);
         while seen.borrow().len() < 2 {
             tokio::select! {

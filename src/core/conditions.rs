@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
     Finding, duration,
+    rollout::Summary,
     schedule::{self, GRACE},
 };
 use crate::api::{
@@ -60,19 +61,6 @@ pub struct Pass<'a> {
     pub refresh: Option<String>,
 }
 
-/// What the rollouts of a binding come to; `None` of it: `spec.rollout` is absent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RolledOut {
-    /// `True`, `False` or `Unknown`.
-    pub status: &'static str,
-    /// The reason.
-    pub reason: Reason,
-    /// The message.
-    pub message: String,
-    /// The ROLLOUT column.
-    pub summary: String,
-}
-
 /// The binding loop's part: `previous` as it is after `pass`.
 pub fn after_pass(previous: &Status, pass: &Pass<'_>) -> Status {
     let mut next = previous.clone();
@@ -87,21 +75,19 @@ pub fn after_pass(previous: &Status, pass: &Pass<'_>) -> Status {
         Outcome::Rejected(finding) => rejected(&mut next, previous, pass, finding, realised),
         Outcome::Suspended => suspended(&mut next, previous, pass),
     }
+    ready_follows_rollouts(&mut next);
     sort(&mut next.conditions);
     next
 }
 
 /// The workload loop's part: condition `RolledOut`, the column, and Ready's reason that follows from it.
-pub fn with_rollouts(previous: &Status, rolled_out: Option<&RolledOut>, now: Timestamp) -> Status {
+pub fn with_rollouts(previous: &Status, summary: &Summary, now: Timestamp) -> Status {
     let mut next = previous.clone();
     let generation = previous.observed_generation.unwrap_or_default();
-    match rolled_out {
-        None => {
-            next.conditions.retain(|c| c.type_ != condition::ROLLED_OUT);
-            next.rollout_summary = Some("Off".to_owned());
-        }
+    next.rollout_summary = Some(summary.text.clone());
+    match &summary.rolled_out {
+        None => next.conditions.retain(|c| c.type_ != condition::ROLLED_OUT),
         Some(part) => {
-            next.rollout_summary = Some(part.summary.clone());
             let set = Set {
                 generation,
                 now,
@@ -110,36 +96,40 @@ pub fn with_rollouts(previous: &Status, rolled_out: Option<&RolledOut>, now: Tim
             set.condition(
                 &mut next,
                 condition::ROLLED_OUT,
-                part.status,
+                part.status_word(),
                 part.reason,
                 &part.message,
             );
         }
     }
-    ready_follows_rollouts(&mut next, rolled_out);
+    ready_follows_rollouts(&mut next);
     sort(&mut next.conditions);
     next
 }
 
 /// Ready says `RolloutFailed` while the Secret is in sync and its workloads are not.
-fn ready_follows_rollouts(next: &mut Status, rolled_out: Option<&RolledOut>) {
-    let failed = rolled_out.filter(|part| part.status == "False");
-    let in_sync_message = next.secret.as_ref().map(serving);
-    let Some(ready) = next
-        .conditions
-        .iter_mut()
-        .find(|c| c.type_ == condition::READY)
-    else {
+fn ready_follows_rollouts(next: &mut Status) {
+    let find = |kind: &str| next.conditions.iter().position(|c| c.type_ == kind);
+    let failed = find(condition::ROLLED_OUT).map(|at| &next.conditions[at]);
+    let failed = failed
+        .filter(|c| c.status == "False")
+        .map(|c| c.message.clone());
+    let in_sync = next.secret.as_ref().map(serving);
+    let Some(at) = find(condition::READY) else {
         return;
     };
+    let ready = &mut next.conditions[at];
+    let says = |reason: Reason| ready.reason == reason.as_str();
     match failed {
-        Some(part) if ready.status == "True" && ready.reason == Reason::Synced.as_str() => {
+        Some(message)
+            if ready.status == "True" && (says(Reason::Synced) || says(Reason::RolloutFailed)) =>
+        {
             ready.reason = Reason::RolloutFailed.as_str().to_owned();
-            ready.message.clone_from(&part.message);
+            ready.message = message;
         }
-        None if ready.reason == Reason::RolloutFailed.as_str() => {
+        None if says(Reason::RolloutFailed) => {
             ready.reason = Reason::Synced.as_str().to_owned();
-            ready.message = in_sync_message.unwrap_or_default();
+            ready.message = in_sync.unwrap_or_default();
         }
         _ => {}
     }

@@ -123,7 +123,7 @@ fn patterns(value: &[u8]) -> Vec<Vec<u8>> {
         all.push(percent_encoded(piece));
         if let Ok(text) = std::str::from_utf8(piece) {
             let quoted = serde_json::Value::from(text).to_string();
-            all.push(quoted[1..quoted.len() - 1].as_bytes().to_vec());
+            all.push(quoted.as_bytes()[1..quoted.len() - 1].to_vec());
         }
         all.extend(base64_inner(piece));
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::core::rollout::RolledOut;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -214,51 +215,49 @@ fn suspended_keeps_what_was_and_takes_the_pressure_off() {
     );
 }
 
+fn rolled_out(status: Option<bool>, reason: Reason, text: &str) -> Summary {
+    let rolled_out = RolledOut {
+        status,
+        reason,
+        message: "About the workloads.".to_owned(),
+    };
+    Summary {
+        text: text.to_owned(),
+        rolled_out: Some(rolled_out),
+    }
+}
+
 #[test]
 fn rollouts_show_in_ready_and_go_again() {
-    let held = RolledOut {
-        status: "False",
-        reason: Reason::Held,
-        message: "etl did not become ready.".to_owned(),
-        summary: "Held 1/2".to_owned(),
-    };
-    let healthy = RolledOut {
-        status: "True",
-        reason: Reason::Synced,
-        message: "All well.".to_owned(),
-        summary: "Healthy 2/2".to_owned(),
-    };
-    let good = with_rollouts(&synced(), Some(&healthy), at(5));
+    let held = rolled_out(Some(false), Reason::Held, "Held 1/2");
+    let healthy = rolled_out(Some(true), Reason::Synced, "Healthy 2/2");
+    let good = with_rollouts(&synced(), &healthy, at(5));
     assert_eq!(
         shown(&good),
         "Ready=True/Synced Synced=True/Synced RolledOut=True/Synced"
     );
-    let bad = with_rollouts(&good, Some(&held), at(6));
+    let bad = with_rollouts(&good, &held, at(6));
     assert_eq!(
         shown(&bad),
         "Ready=True/RolloutFailed Synced=True/Synced RolledOut=False/Held"
     );
     assert_eq!(bad.rollout_summary.as_deref(), Some("Held 1/2"));
+    assert_eq!(after_pass(&bad, &pass(1, 300, in_sync_at("r1"))), bad);
     assert_eq!(
-        with_rollouts(&bad, Some(&healthy), at(7)).conditions[0],
+        with_rollouts(&bad, &healthy, at(7)).conditions[0],
         good.conditions[0]
     );
-    let off = with_rollouts(&good, None, at(8));
+    let off = with_rollouts(&good, &Summary::off(), at(8));
     assert_eq!(shown(&off), "Ready=True/Synced Synced=True/Synced");
     assert_eq!(off.rollout_summary.as_deref(), Some("Off"));
 }
 
 #[test]
 fn a_held_rollout_does_not_hide_a_failing_read() {
-    let held = RolledOut {
-        status: "False",
-        reason: Reason::Held,
-        message: "m".to_owned(),
-        summary: "Held 0/1".to_owned(),
-    };
+    let held = rolled_out(Some(false), Reason::Held, "Held 0/1");
     let finding = finding(Reason::AccessDenied);
     let failing = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&finding)));
-    let status = with_rollouts(&failing, Some(&held), at(61));
+    let status = with_rollouts(&failing, &held, at(61));
     assert_eq!(
         shown(&status),
         "Ready=True/AccessDenied Synced=False/AccessDenied RolledOut=False/Held"

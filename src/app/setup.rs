@@ -1,0 +1,182 @@
+//! Builds what the loops need from the settings.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Client, Config};
+use tokio::sync::Semaphore;
+
+use super::AppError;
+use crate::{
+    cli::run::Settings,
+    cluster::{
+        Events, Raw, StatusStore, Views, install_key, secrets::Secrets, tokens, watches::Plan,
+        workloads::Workloads,
+    },
+    controllers::{
+        context::{Context, Nature, PassSettings, WorkloadKey},
+        drive::Queue,
+    },
+    core::{
+        InstallKey, ParseSettings,
+        access::{Policy, parse_policy_file},
+    },
+    source::{Outcome, SourceEvent, SourceMetrics, SourceSettings, Sources, TokenRequester},
+    telemetry::{http::ReadyCheck, metrics::Metrics},
+};
+
+/// Pause between two looks at something that is not there yet.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between two tries for the install key.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Reads of one hub under way at once.
+const PARALLEL_READS: usize = 64;
+
+/// A client from the pod's ServiceAccount, or outside a cluster from KUBECONFIG.
+pub async fn client(settings: &Settings) -> Result<Client, AppError> {
+    let mut config = Config::infer()
+        .await
+        .map_err(|e| AppError::Kubernetes(e.to_string()))?;
+    // kube's own retries wait up to minutes; every call here is bounded and tried again by its loop.
+    config.default_retry = false;
+    config.connect_timeout = Some(settings.kube_timeout);
+    Client::try_from(config).map_err(|e| AppError::Kubernetes(e.to_string()))
+}
+
+/// The install key, waited for: without it no pass is made, and /readyz says why.
+pub async fn install_key(settings: &Settings, client: &Client, ready: &ReadyCheck) -> InstallKey {
+    let secrets = Secrets::new(Raw::new(client.clone(), settings.kube_timeout));
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match install_key::ensure(&secrets, &settings.operator_namespace).await {
+            Ok(key) => {
+                ready.holds();
+                return key;
+            }
+            Err(error) => {
+                tracing::error!(%error, "no install key: no pass is made until there is one");
+                ready.fails(error.to_string());
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Waits until every watch has shown all it has.
+pub async fn first_lists(views: &Views, plan: &Plan, ready: &ReadyCheck) {
+    let scopes = plan.namespaces.len().max(1);
+    let cluster_wide = plan.namespaces.is_empty();
+    loop {
+        let (bindings, secrets) = views.listed();
+        let (accounts, namespaces) = views.listed_identities();
+        let identities =
+            (!plan.service_accounts || accounts >= scopes) && (!cluster_wide || namespaces > 0);
+        if bindings >= scopes && secrets >= scopes && identities {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    ready.holds();
+}
+
+/// The shared context.
+pub async fn context(
+    settings: &Settings,
+    client: Client,
+    views: Arc<Views>,
+    metrics: Metrics,
+    install_key: InstallKey,
+    workload_queue: Queue<WorkloadKey>,
+) -> Result<Context, AppError> {
+    let timeout = settings.kube_timeout;
+    let sources = sources(settings, &client, metrics.clone()).await?;
+    Ok(Context {
+        settings: pass_settings(settings)?,
+        statuses: StatusStore::new(client.clone(), Arc::clone(&views), timeout),
+        events: Events::new(client.clone(), std::env::var("HOSTNAME").ok(), timeout),
+        secrets: Secrets::new(Raw::new(client.clone(), timeout)),
+        workloads: Workloads::new(client),
+        views,
+        sources,
+        install_key,
+        metrics,
+        writes: Semaphore::new(settings.concurrency),
+        nature: Nature {
+            now: Timestamp::now,
+            chance: rand::random::<f64>,
+        },
+        workload_queue,
+        bindings: Default::default(),
+        rows: Default::default(),
+        rollouts: Default::default(),
+    })
+}
+
+fn pass_settings(settings: &Settings) -> Result<PassSettings, AppError> {
+    let policies = match &settings.access_policy_file {
+        None => vec![Policy::built_in()],
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                AppError::PolicyFile(format!("access policy file {}: {e}", path.display()))
+            })?;
+            parse_policy_file(&text).map_err(AppError::PolicyFile)?
+        }
+    };
+    Ok(PassSettings {
+        access: settings.access_policy,
+        policies,
+        cluster_wide: settings.watch_namespaces.is_empty(),
+        allow_service_accounts: settings.allow_service_account_identity,
+        parse: ParseSettings {
+            min_refresh_interval: settings.min_refresh_interval,
+        },
+    })
+}
+
+async fn sources(
+    settings: &Settings,
+    client: &Client,
+    metrics: Metrics,
+) -> Result<Sources, AppError> {
+    let mut source = SourceSettings::from_env(|name| std::env::var(name).ok());
+    source.cluster.clone_from(&settings.cluster_name);
+    source.timeouts.connect = settings.aws_timeouts.connect;
+    source.timeouts.read = settings.aws_timeouts.read;
+    source.timeouts.attempt = settings.aws_timeouts.read;
+    source.timeouts.operation = settings.aws_timeouts.operation;
+    source.reads.reuse = settings.value_reuse;
+    source.reads.parallel = PARALLEL_READS;
+    let (client, timeout) = (client.clone(), settings.kube_timeout);
+    let tokens: TokenRequester = Arc::new(move |namespace, name| {
+        let request = tokens::request(
+            client.clone(),
+            timeout,
+            namespace.to_owned(),
+            name.to_owned(),
+        );
+        Box::pin(request)
+    });
+    let hook = SourceMetrics::new(move |event| count(&metrics, event));
+    Sources::new(source, hook, tokens)
+        .await
+        .map_err(|finding| AppError::Aws(finding.to_string()))
+}
+
+fn count(metrics: &Metrics, event: SourceEvent) {
+    match event {
+        SourceEvent::Request {
+            operation,
+            outcome,
+            duration,
+        } => {
+            metrics.aws_request(operation.as_str(), outcome.as_str(), duration);
+            if outcome == Outcome::Throttled {
+                metrics.aws_throttled();
+            }
+        }
+        SourceEvent::ReadAsked => metrics.reads(1, 0),
+        SourceEvent::ReadMade => metrics.reads(0, 1),
+        SourceEvent::ReadReused | SourceEvent::BatchDenied | SourceEvent::CredentialsRebuilt => {}
+    }
+}

@@ -1,0 +1,86 @@
+//! One pass over a binding: observe, decide, fetch, render, apply, report.
+
+mod apply;
+mod fetch;
+mod observe;
+mod report;
+
+use std::time::Instant;
+
+use super::context::Context;
+use crate::{
+    cluster::{ClusterError, ObjectKey, ReportError},
+    core::{Finding, Recipe, gate, parse, render},
+};
+
+pub use apply::Applied;
+pub use observe::Observed;
+pub use report::announce;
+
+/// Why a pass came to no result, or to none that is reported.
+#[derive(Debug)]
+pub enum Stop {
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The spec cannot be carried out until it changes.
+    Spec(Finding),
+    /// A read, the rendering or a write failed.
+    Failed(Finding),
+    /// The gate refused the candidate.
+    Rejected(Finding),
+    /// The API server did not do what it should: nothing for the status, only tried again.
+    Cluster(ClusterError),
+    /// The status could not be written: the pass is tried again.
+    Status(ReportError),
+    /// The namespace is going away: silence.
+    Terminating,
+}
+
+/// Makes the binding's Secret what its sources say. Returns when it is due again.
+pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
+    let observed = observe::observe(context, &key)?;
+    if observed.deleting {
+        return apply::clean_up(context, &observed).await;
+    }
+    let recipe = decide(context, &observed);
+    if let Some(due) = observe::undisturbed(context, &observed) {
+        report::enrolled(context, &observed, recipe.as_ref().ok()).await;
+        return due;
+    }
+    let started = Instant::now();
+    let outcome = match &recipe {
+        Ok(recipe) => pass(context, &observed, recipe).await,
+        Err(stop) => Err(stop.repeat()),
+    };
+    report::report(context, &observed, recipe.as_ref().ok(), outcome, started).await
+}
+
+async fn pass(context: &Context, observed: &Observed, recipe: &Recipe) -> Result<Applied, Stop> {
+    let read = fetch::fetch(context, observed, recipe).await?;
+    let rendered = render::render(recipe, &read.values).map_err(Stop::Failed)?;
+    gate::check_with_origins(&recipe.gate, &rendered.data, &rendered.origins)
+        .map_err(Stop::Rejected)?;
+    apply::apply(context, observed, recipe, &read, &rendered).await
+}
+
+fn decide(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {
+    let spec = observed
+        .spec
+        .as_ref()
+        .map_err(|finding| Stop::Spec(finding.clone()))?;
+    if spec.suspend == Some(true) {
+        return Err(Stop::Suspended);
+    }
+    let (namespace, name) = (&observed.key.namespace, &observed.key.name);
+    parse(namespace, name, spec, &context.settings.parse).map_err(Stop::Spec)
+}
+
+impl Stop {
+    /// What `decide` stopped with, for the report.
+    fn repeat(&self) -> Self {
+        match self {
+            Self::Spec(finding) => Self::Spec(finding.clone()),
+            _ => Self::Suspended,
+        }
+    }
+}

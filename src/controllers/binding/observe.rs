@@ -1,0 +1,90 @@
+//! Observe: the binding as the watch has it, its status, and whether there is anything to do.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    api::{ExternalSecretBindingSpec, ExternalSecretBindingStatus as Status, Reason},
+    cluster::{ObjectKey, SecretRow},
+    controllers::context::{Context, Memory},
+    core::Finding,
+};
+
+/// A binding at the start of a pass.
+#[derive(Debug)]
+pub struct Observed {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// It carries our finalizer.
+    pub has_finalizer: bool,
+    /// Its spec, or why it cannot be read.
+    pub spec: Result<ExternalSecretBindingSpec, Finding>,
+    /// Its status.
+    pub status: Status,
+    /// A refresh that was asked for and not answered yet.
+    pub refresh: Option<String>,
+    /// The Secret that its status or spec names, as the watch has it.
+    pub secret: Option<Arc<SecretRow>>,
+    /// Name of that Secret.
+    pub target: String,
+    /// Whether somebody asked for this pass, beside the clock and the Secret.
+    pub asked: bool,
+}
+
+/// Reads the views. None: there is no such binding.
+pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
+    let row = context.views.binding(key)?;
+    let status = row.status();
+    let asked = context.remember(key, |memory| {
+        if memory.uid != row.uid || memory.generation != row.generation {
+            *memory = Memory {
+                uid: row.uid.clone(),
+                generation: row.generation,
+                asked: true,
+                ..Memory::default()
+            };
+        }
+        std::mem::take(&mut memory.asked)
+    });
+    let unanswered = |token: &String| status.last_handled_refresh.as_ref() != Some(token);
+    Some(Observed {
+        key: key.clone(),
+        uid: row.uid.clone(),
+        generation: row.generation,
+        deleting: row.deleting,
+        has_finalizer: row.has_finalizer,
+        spec: row.spec().map_err(|error| undecodable(key, &error)),
+        refresh: row.refresh.clone().filter(unanswered),
+        secret: context
+            .views
+            .secret(&ObjectKey::new(&key.namespace, &row.target)),
+        target: row.target.clone(),
+        status,
+        asked,
+    })
+}
+
+/// When the pass was asked for by nothing but an event of the Secret and that is as we left it: when
+/// it is due as planned before. The inner None: only after a change.
+pub fn undisturbed(context: &Context, observed: &Observed) -> Option<Option<Instant>> {
+    let recorded = observed.status.secret.as_ref()?;
+    let row = observed.secret.as_ref()?;
+    let as_left =
+        recorded.name == observed.target && row.resource_version == recorded.resource_version;
+    let due = context.remember(&observed.key, |memory| memory.due)?;
+    let early = due > Instant::now() && observed.refresh.is_none() && !observed.asked;
+    (as_left && early).then_some(Some(due))
+}
+
+fn undecodable(key: &ObjectKey, error: &str) -> Finding {
+    Finding::new(
+        Reason::InvalidKey,
+        format!("The binding {key} cannot be read: {error}."),
+        "Apply it again in the form of this version of the CRD.",
+    )
+}

@@ -1,0 +1,151 @@
+//! What both loops share: handles, settings, and the little that is remembered between passes.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::drive::Queue;
+use crate::{
+    cluster::{Events, ObjectKey, StatusStore, Views, secrets::Secrets, workloads::Workloads},
+    core::{
+        InstallKey, ParseSettings,
+        access::{AccessMode, Policy},
+        change::Repairs,
+        rollout::{Kind, Progress, Workload},
+        schedule::Attempts,
+    },
+    source::Sources,
+    telemetry::metrics::Metrics,
+};
+
+/// What the install decided about passes.
+#[derive(Clone, Debug)]
+pub struct PassSettings {
+    /// What happens to a request that no policy allows.
+    pub access: AccessMode,
+    /// The policies of the install: the built-in one or those of its file.
+    pub policies: Vec<Policy>,
+    /// Whether policy objects and namespace labels are watched: not in a namespaced install.
+    pub cluster_wide: bool,
+    /// Whether `source.serviceAccountName` may be used.
+    pub allow_service_accounts: bool,
+    /// Floors of the spec.
+    pub parse: ParseSettings,
+}
+
+/// Time and chance, so that a test can choose them.
+#[derive(Clone, Copy, Debug)]
+pub struct Nature {
+    /// Wall clock, for status and history.
+    pub now: fn() -> Timestamp,
+    /// A number in 0..1.
+    pub chance: fn() -> f64,
+}
+
+/// One workload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+/// The handles.
+pub struct Context {
+    /// What the install decided.
+    pub settings: PassSettings,
+    /// What the watches have shown.
+    pub views: Arc<Views>,
+    /// The one writer of statuses.
+    pub statuses: StatusStore,
+    /// Events.
+    pub events: Events,
+    /// Reads and writes of Secrets.
+    pub secrets: Secrets,
+    /// Reads and marks of workloads.
+    pub workloads: Workloads,
+    /// AWS.
+    pub sources: Sources,
+    /// Key of revisions and digests.
+    pub install_key: InstallKey,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Places for writes in flight.
+    pub writes: Semaphore,
+    /// Time and chance.
+    pub nature: Nature,
+    /// Asks for a step of a workload.
+    pub workload_queue: Queue<WorkloadKey>,
+    /// Memory of bindings.
+    pub bindings: Mutex<HashMap<ObjectKey, Memory>>,
+    /// Workloads as their watches have shown them.
+    pub rows: Mutex<HashMap<WorkloadKey, Arc<Workload>>>,
+    /// Memory of workloads.
+    pub rollouts: Mutex<HashMap<WorkloadKey, RolloutMemory>>,
+}
+
+/// What is remembered of a binding between passes. Losing it costs a read, never correctness.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Another uid or generation starts over.
+    pub uid: String,
+    /// Another uid or generation starts over.
+    pub generation: i64,
+    /// Failures in a row.
+    pub attempts: Attempts,
+    /// Repairs of the Secret.
+    pub repairs: Repairs,
+    /// When the next pass is due; None: only after a change.
+    pub due: Option<Instant>,
+    /// Somebody waits for a pass: an edit, a refresh, a cure.
+    pub asked: bool,
+    /// Consumers have come or gone: they are to be listed anew.
+    pub enrol: bool,
+    /// Prefix members that the last pass found deleted, by name.
+    pub vanished: Vec<String>,
+    /// The last refusal that was put on the audit trail, so that it is said once.
+    pub audited: Option<String>,
+}
+
+/// What is remembered of a workload between steps. Losing it costs a little waiting.
+#[derive(Clone, Debug, Default)]
+pub struct RolloutMemory {
+    /// Its progress as last seen.
+    pub progress: Option<Progress>,
+    /// When each binding's `wanted` was first seen.
+    pub seen: HashMap<String, (String, Timestamp)>,
+}
+
+impl Context {
+    /// Now in whole seconds, as statuses write it.
+    pub fn now(&self) -> Timestamp {
+        let now = (self.nature.now)();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// Changes the memory of a binding.
+    pub fn remember<T>(&self, key: &ObjectKey, change: impl FnOnce(&mut Memory) -> T) -> T {
+        change(self.bindings.lock().entry(key.clone()).or_default())
+    }
+
+    /// Forgets a binding that is gone.
+    pub fn forget(&self, key: &ObjectKey) {
+        self.bindings.lock().remove(key);
+        self.statuses.forget(key);
+        self.metrics.conditions().remove(&key.namespace, &key.name);
+    }
+
+    /// A delay spread by +-10 %.
+    pub fn jittered(&self, delay: Duration) -> Duration {
+        crate::core::schedule::jittered(delay, (self.nature.chance)())
+    }
+}

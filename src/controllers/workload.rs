@@ -1,0 +1,256 @@
+//! One step of a workload's rollout: the second loop, the only writer of markers.
+//!
+//! What to do is `core::rollout::step`'s decision over all bindings that speak of the workload.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    binding,
+    context::{Context, WorkloadKey},
+    enrol,
+};
+use crate::{
+    api::{
+        binding::{CreationPolicy, WorkloadKind},
+        status::RolloutStatus,
+    },
+    cluster::{ObjectKey, ReportError, workloads::WorkloadError},
+    core::{
+        parse,
+        rollout::{self, Claim, Kind, Progress, Step, Workload, marker},
+    },
+};
+
+/// Pause after a write that was refused or lost.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What one binding says about the workload, with what it takes to answer it.
+struct Speaker {
+    binding: ObjectKey,
+    uid: String,
+    marker_key: String,
+    entry: RolloutStatus,
+    target: String,
+    secret_holds_wanted: bool,
+    seen_at: Timestamp,
+    timeout: Duration,
+}
+
+/// Brings the workload one step on. Returns when it must be looked at again.
+pub async fn roll(context: &Context, key: WorkloadKey) -> Option<Instant> {
+    let now = (context.nature.now)();
+    let speakers = speakers(context, &key, now);
+    if speakers.is_empty() {
+        context.rollouts.lock().remove(&key);
+        return None;
+    }
+    let claims: Vec<Claim<'_>> = speakers.iter().map(Speaker::claim).collect();
+    let row = context.rows.lock().get(&key).cloned();
+    if let Some(row) = row {
+        let step = rollout::step(
+            Some(&row),
+            &claims,
+            Some(&progress(context, &key, &row, now)),
+            now,
+        );
+        if step.is_idle(&claims) {
+            return later(step.requeue_after);
+        }
+    }
+    let fresh = match context
+        .workloads
+        .get(key.kind, &key.namespace, &key.name)
+        .await
+    {
+        Ok(workload) => Some(workload),
+        Err(WorkloadError::NotFound) => None,
+        Err(error) => return again(&key, &error),
+    };
+    let progress = fresh
+        .as_ref()
+        .map(|workload| progress(context, &key, workload, now));
+    let step = rollout::step(fresh.as_ref(), &claims, progress.as_ref(), now);
+    match carry_out(context, &key, fresh.as_ref(), &step, &speakers).await {
+        Ok(()) => later(step.requeue_after),
+        Err(pause) => later(Some(pause)),
+    }
+}
+
+impl Speaker {
+    fn claim(&self) -> Claim<'_> {
+        Claim {
+            binding: &self.binding.name,
+            key: &self.marker_key,
+            entry: &self.entry,
+            secret_holds_wanted: self.secret_holds_wanted,
+            seen_at: self.seen_at,
+            timeout: self.timeout,
+        }
+    }
+}
+
+/// Every binding with an entry about the workload.
+fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker> {
+    let mut memory = context.rollouts.lock();
+    let memory = memory.entry(key.clone()).or_default();
+    let bindings = context.views.bindings_in(&key.namespace).into_iter();
+    let about = |(kind, name): &(String, String)| kind == key.kind.as_str() && *name == key.name;
+    bindings
+        .filter(|(_, row)| row.rolls && row.workloads.iter().any(about))
+        .filter_map(|(binding, row)| {
+            let status = row.status();
+            let spec = row.spec().ok()?;
+            let recipe = parse(
+                &binding.namespace,
+                &binding.name,
+                &spec,
+                &context.settings.parse,
+            )
+            .ok()?;
+            let timeout = recipe.rollout.as_ref()?.timeout;
+            let entry = status
+                .rollouts
+                .into_iter()
+                .find(|e| e.kind == key.kind.as_str() && e.name == key.name)?;
+            let merge =
+                (recipe.target.creation == CreationPolicy::Merge).then_some(binding.name.as_str());
+            let holds = status
+                .secret
+                .is_some_and(|s| s.revision == marker::revision_of(&entry.wanted));
+            let seen = memory
+                .seen
+                .entry(binding.name.clone())
+                .or_insert((String::new(), now));
+            if seen.0 != entry.wanted {
+                *seen = (entry.wanted.clone(), now);
+            }
+            Some(Speaker {
+                marker_key: marker::key(&recipe.target.name, merge),
+                uid: row.uid.clone(),
+                target: recipe.target.name,
+                secret_holds_wanted: holds,
+                seen_at: seen.1,
+                timeout,
+                binding,
+                entry,
+            })
+        })
+        .collect()
+}
+
+/// Progress as remembered, after one more look.
+fn progress(context: &Context, key: &WorkloadKey, workload: &Workload, now: Timestamp) -> Progress {
+    let mut memory = context.rollouts.lock();
+    let memory = memory.entry(key.clone()).or_default();
+    let progress = Progress::observe(memory.progress.as_ref(), workload, now);
+    memory.progress = Some(progress.clone());
+    progress
+}
+
+/// Sets the markers, then records what that came to. An error is the pause before the next step.
+async fn carry_out(
+    context: &Context,
+    key: &WorkloadKey,
+    workload: Option<&Workload>,
+    step: &Step,
+    speakers: &[Speaker],
+) -> Result<(), Duration> {
+    if let (Some(workload), Some(markers)) = (workload, &step.apply) {
+        let _place = context.writes.acquire().await;
+        let applied = context.workloads.apply_markers(workload, markers).await;
+        let applied = applied.map_err(|error| {
+            tracing::warn!(workload = %workload.label(), namespace = key.namespace, %error, "markers not set, tried again");
+            RETRY
+        })?;
+        context
+            .metrics
+            .kubernetes_write(resource(key.kind), "patch");
+        tracing::info!(workload = %workload.label(), namespace = key.namespace, "markers set");
+        context.rows.lock().insert(key.clone(), Arc::new(applied));
+    }
+    let mut pause = Ok(());
+    for (speaker, (_, outcome)) in speakers.iter().zip(&step.entries) {
+        if let Err(error) = record(context, key, speaker, outcome.as_ref()).await {
+            tracing::warn!(binding = %speaker.binding, %error, "rollout not recorded, tried again");
+            pause = Err(RETRY);
+        }
+    }
+    pause
+}
+
+async fn record(
+    context: &Context,
+    key: &WorkloadKey,
+    speaker: &Speaker,
+    outcome: Option<&RolloutStatus>,
+) -> Result<(), ReportError> {
+    if outcome == Some(&speaker.entry) {
+        return Ok(());
+    }
+    let now = context.now();
+    let update = context
+        .statuses
+        .update(&speaker.binding, &speaker.uid, |_, status| {
+            let mut next = status.clone();
+            if rollout::record(&mut next.rollouts, &speaker.entry, outcome) {
+                enrol::summed_up(&next, &speaker.target, None, now)
+            } else {
+                status.clone()
+            }
+        });
+    match update.await {
+        Ok((before, after)) => {
+            if let (Some(kind), Some(word)) = (rolled(key.kind), ended(&speaker.entry, outcome)) {
+                context.metrics.rollout_ended(kind, word);
+            }
+            binding::announce(context, &speaker.binding, &speaker.uid, &before, &after).await;
+            Ok(())
+        }
+        Err(ReportError::Gone) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The outcome's word for the metric when a rollout has just come to an end.
+fn ended(before: &RolloutStatus, after: Option<&RolloutStatus>) -> Option<&'static str> {
+    use crate::api::status::RolloutState as S;
+    let open = matches!(before.state, S::Progressing | S::Pending);
+    match after?.state {
+        S::Healthy if open => Some("healthy"),
+        S::Held if open => Some("held"),
+        S::Superseded if open => Some("superseded"),
+        S::AlreadyUnhealthy if open => Some("already_unhealthy"),
+        _ => None,
+    }
+}
+
+fn rolled(kind: Kind) -> Option<WorkloadKind> {
+    match kind {
+        Kind::Deployment => Some(WorkloadKind::Deployment),
+        Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
+        Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
+        Kind::CronJob | Kind::Job => None,
+    }
+}
+
+fn resource(kind: Kind) -> &'static str {
+    match kind {
+        Kind::DaemonSet => "daemonsets",
+        Kind::StatefulSet => "statefulsets",
+        _ => "deployments",
+    }
+}
+
+fn later(after: Option<Duration>) -> Option<Instant> {
+    after.map(|after| Instant::now() + after)
+}
+
+fn again(key: &WorkloadKey, error: &WorkloadError) -> Option<Instant> {
+    tracing::warn!(kind = %key.kind, namespace = key.namespace, name = key.name, %error, "workload not read, tried again");
+    later(Some(RETRY))
+}
