@@ -36,6 +36,18 @@ pub const KUBECONFIG_VARIABLE: &str = "KEYFERRY_TEST_KUBECONFIG";
 /// Names a folder of Kubernetes programs to be used instead of built ones.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
+/// Whether [`ControlPlane::start`] would have to build the control plane first, for which it needs
+/// Go and minutes.
+pub fn builds_on_start() -> bool {
+    let named = [KUBECONFIG_VARIABLE, ASSETS_VARIABLE];
+    named.iter().all(|name| std::env::var_os(name).is_none()) && !is_built()
+}
+
+/// Whether the built program, which is kubectl too, is there already.
+pub fn is_built() -> bool {
+    build::cached().is_some()
+}
+
 /// How to start a control plane.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

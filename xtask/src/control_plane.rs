@@ -4,14 +4,21 @@
 use std::path::PathBuf;
 
 use keyferry_testkit::control_plane::Options;
-use keyferry_testkit::{ControlPlane, NodeSimulator, Result, node};
-use tokio::signal::unix::{SignalKind, signal};
+use keyferry_testkit::{ControlPlane, NodeSimulator, node};
+
+use crate::signals::Stop;
+use crate::tools;
+use crate::workspace::Ended;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Where kubeconfig, keys, data and logs go; old data in it is removed
+    #[arg(long, required_unless_present = "build")]
+    dir: Option<PathBuf>,
+
+    /// Only build it, so that a later command finds it
     #[arg(long)]
-    dir: PathBuf,
+    build: bool,
 
     /// Simulated nodes to run pods on. Tests that share this control plane bring
     /// their own, so leave them out for those
@@ -20,12 +27,15 @@ pub(crate) struct Arguments {
 }
 
 /// Prints the kubeconfig's path as the only line on standard output.
-pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> Ended {
+    tools::check()?;
+    if arguments.build {
+        ControlPlane::program().await?;
+        return Ok(());
+    }
+    let mut stop = Stop::listen()?;
     let started = std::time::Instant::now();
-    let plane = ControlPlane::start(Options {
-        dir: Some(arguments.dir),
-    })
-    .await?;
+    let plane = ControlPlane::start(Options { dir: arguments.dir }).await?;
     eprintln!(
         "control plane {}  ready in {:.1}s, runs until Ctrl-C",
         plane.version().await?.trim_start_matches('v'),
@@ -38,18 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     // Held to the end; the nodes go with the control plane.
     let _nodes = NodeSimulator::start(plane.client().await?, options).await?;
     println!("{}", plane.kubeconfig().display());
-    until_asked_to_stop().await;
+    stop.asked().await;
     plane.stop();
     Ok(())
-}
-
-async fn until_asked_to_stop() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }

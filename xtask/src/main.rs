@@ -2,7 +2,12 @@
 
 mod check;
 mod control_plane;
+mod demo;
 mod generate;
+mod group;
+mod signals;
+mod test;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,6 +24,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// From nothing to rolled Deployments: control plane, fake AWS, operator, a new password
+    Demo(demo::Arguments),
+    /// Every test, against one real control plane
+    Test(test::Arguments),
     /// Write the generated files: crds/, the chart's copies, its RBAC rules
     Generate(generate::Arguments),
     /// Format, lints, generated files, documentation
@@ -27,18 +36,30 @@ enum Command {
     ControlPlane(control_plane::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let outcome: workspace::Ended = match Arguments::parse().command {
-        Command::Generate(arguments) => generate::run(&arguments),
-        Command::Check => check::run(),
-        Command::ControlPlane(arguments) => control_plane::run(arguments).await.map_err(Into::into),
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    let outcome = runtime.block_on(run(command));
+    // A build on another thread may go on for minutes after somebody has asked us to stop.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|error| failed(&*error))
+}
+
+async fn run(command: Command) -> workspace::Ended<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Demo(arguments) => demo::run(&arguments).await.map(done),
+        Command::Test(arguments) => test::run(&arguments).await,
+        Command::Generate(arguments) => generate::run(&arguments).map(done),
+        Command::Check => check::run().map(done),
+        Command::ControlPlane(arguments) => control_plane::run(arguments).await.map(done),
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }

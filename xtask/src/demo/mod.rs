@@ -1,0 +1,56 @@
+//! `cargo xtask demo`: estate, from nothing to rolled Deployments, by itself.
+//!
+//! Every line it prints was checked before it was printed; what does not come true is said in a
+//! sentence and ends the demo with an error. [`story`] is the order of things.
+
+mod aws;
+mod bed;
+mod build;
+mod checks;
+mod cluster;
+mod install;
+mod keep;
+mod patience;
+mod screen;
+mod story;
+
+use std::path::PathBuf;
+
+use crate::signals::Stop;
+use crate::workspace::Ended;
+use bed::Bed;
+use screen::Screen;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Leave everything running until Ctrl-C, to look around
+    #[arg(long)]
+    keep: bool,
+
+    /// Use a cluster that exists, as the admin of this kubeconfig. It must not have keyferry or a
+    /// namespace `estate`; what the demo makes in it is removed at the end, unless `--keep`
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// Tells the story, and stops what was started, however it ends.
+pub(crate) async fn run(arguments: &Arguments) -> Ended {
+    bed::check_tools(arguments.kubeconfig.as_deref())?;
+    let mut stop = Stop::listen()?;
+    let screen = Screen::start();
+    let mut bed = tokio::select! {
+        bed = Bed::start(arguments.kubeconfig.as_deref(), &screen) => bed?,
+        () = stop.asked() => return Err("stopped".into()),
+    };
+    let told = tokio::select! {
+        told = story::tell(&mut bed, &screen) => told,
+        () = stop.asked() => Err("stopped before the end".into()),
+    };
+    if told.is_ok() && arguments.keep {
+        keep::look_around(&bed, &screen, &mut stop).await?;
+    } else if told.is_ok() {
+        screen.detail("Look around: cargo xtask demo --keep");
+    }
+    let ended = bed.end(arguments.keep, told.is_ok()).await;
+    told.and(ended)
+}
