@@ -2,8 +2,6 @@
 //!
 //! Owns the assembly. Shapes come from the types, bounds and rules from [`super::schema`].
 
-use std::path::Path;
-
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps,
 };
@@ -89,17 +87,6 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
         .collect()
 }
 
-/// Writes [`crd_files`] into a directory that exists.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn write_crds(dir: &Path) -> std::io::Result<()> {
-    for (file, yaml) in crd_files().map_err(std::io::Error::other)? {
-        std::fs::write(dir.join(file), yaml)?;
-    }
-    Ok(())
-}
-
 fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {
     crd.spec
         .versions
@@ -153,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_files_are_current() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         for (file, yaml) in crd_files().unwrap() {
             let held = std::fs::read_to_string(dir.join(&file)).unwrap_or_default();
             assert!(
