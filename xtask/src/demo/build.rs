@@ -27,7 +27,7 @@ pub(crate) async fn operator(screen: &Screen) -> Ended<PathBuf> {
             said.push(line);
             if told.elapsed() > EVERY {
                 let crates = said.iter().filter(|l| l.contains(" Compiling ")).count();
-                screen.detail(format!("operator: cargo builds it, {crates} crates so far"));
+                screen.detail(format!("building the operator, at crate {crates}"));
                 told = Instant::now();
             }
         }
