@@ -36,6 +36,8 @@ const PASSES: usize = 512;
 const STEPS: usize = 64;
 /// A main loop that has not turned for so long is taken for dead.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often fetched values are looked through for those whose time is over.
+const TIDY: Duration = Duration::from_secs(2);
 /// How long what runs at the end may take to finish.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -204,10 +206,18 @@ async fn operate(
     tasks.spawn(passes);
     let depth = Arc::clone(&context);
     let turned = move |keys| depth.metrics.queue_depth("workloads", keys);
-    tasks.spawn(drive(workload_asks, STEPS, stop, turned, move |key| {
-        let context = Arc::clone(&context);
-        async move { workload::roll(&context, key).await }
-    }));
+    let tidied = Arc::clone(&context);
+    tasks.spawn(drive(
+        workload_asks,
+        STEPS,
+        stop.clone(),
+        turned,
+        move |key| {
+            let context = Arc::clone(&context);
+            async move { workload::roll(&context, key).await }
+        },
+    ));
+    tasks.spawn(until(stop, tidy(tidied)));
     tracing::info!("the loops run");
     Ok(())
 }
@@ -236,6 +246,14 @@ async fn distribute(
                 }
             }
         }
+    }
+}
+
+/// Values whose time is over leave memory also when nobody asks for any.
+async fn tidy(context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        context.sources.tidy();
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Owns the assembly. Shapes come from the types, bounds and rules from [`super::schema`].
 
-use std::path::Path;
-
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps,
 };
@@ -87,17 +85,6 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
             Ok((file, serde_saphyr::to_string(crd)?))
         })
         .collect()
-}
-
-/// Writes [`crd_files`] into a directory that exists.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn write_crds(dir: &Path) -> std::io::Result<()> {
-    for (file, yaml) in crd_files().map_err(std::io::Error::other)? {
-        std::fs::write(dir.join(file), yaml)?;
-    }
-    Ok(())
 }
 
 fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {

@@ -29,6 +29,8 @@ pub struct SecretRow {
     pub resource_version: String,
     /// The binding that owns it.
     pub binding: Option<String>,
+    /// Uid of the binding in its owner reference.
+    pub owner_uid: Option<String>,
     /// The bindings that merge keys into it.
     pub merged: BTreeSet<String>,
     /// Annotation `revision`.
@@ -45,6 +47,15 @@ impl SecretRow {
         Self {
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
+            owner_uid: meta
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|owner| {
+                    owner.api_version.starts_with(names::GROUP)
+                        && get(names::ANNOTATION_BINDING).as_ref() == Some(&owner.name)
+                })
+                .map(|owner| owner.uid.clone()),
             binding: get(names::ANNOTATION_BINDING),
             merged: annotations
                 .keys()

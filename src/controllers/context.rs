@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::drive::Queue;
 use crate::{
+    api::status::SecretStatus,
     cluster::{Events, ObjectKey, StatusStore, Views, secrets::Secrets, workloads::Workloads},
     core::{
         InstallKey, ParseSettings,
@@ -110,6 +111,8 @@ pub struct Memory {
     pub asked: bool,
     /// Consumers have come or gone: they are to be listed anew.
     pub enrol: bool,
+    /// The Secret after its last good bytes were put back, until the status says so.
+    pub restored: Option<SecretStatus>,
     /// Prefix members that the last pass found deleted, by name.
     pub vanished: Vec<String>,
     /// The last refusal that was put on the audit trail, so that it is said once.

@@ -10,7 +10,7 @@ use super::{
     errors::{Subject, read_finding},
     failure::Failure,
     hub::{BatchRun, Hub, ReadResult},
-    metrics::{Operation, SourceEvent},
+    metrics::{Operation, Outcome, SourceEvent},
     wire::{answers, id_text, looks_complete, parse_arn},
 };
 use crate::{
@@ -105,8 +105,9 @@ impl Hub {
         operation: Operation,
         ask: Option<&EntryAsk>,
     ) -> Finding {
-        let caller = match failure {
-            Failure::Refused(_) => self.caller().await.ok(),
+        let caller = match (failure, failure.outcome()) {
+            (Failure::Refused(_), Outcome::Throttled | Outcome::Unavailable) => None,
+            (Failure::Refused(_), _) => self.caller().await.ok(),
             _ => None,
         };
         let subject = Subject {

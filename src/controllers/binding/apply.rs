@@ -116,6 +116,40 @@ pub async fn apply(
     Ok(applied(secret, outcome.conflict, enrolment))
 }
 
+/// A Secret of ours that names an owner that is gone (the binding was recreated or restored from a
+/// backup) is the garbage collector's next victim: its owner is put right before AWS is asked.
+pub async fn keep_from_garbage_collector(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+) -> Result<(), Stop> {
+    let owner = observed
+        .secret
+        .as_ref()
+        .and_then(|row| row.owner_uid.as_ref());
+    if owner.is_none_or(|uid| *uid == observed.uid) {
+        return Ok(());
+    }
+    let _place = context.writes.acquire().await;
+    upkeep::rewrite_stale_owner(&context.secrets, &claim(observed, recipe))
+        .await
+        .map_err(stop)?;
+    Ok(())
+}
+
+/// The revision that `rendered` has in the binding's Secret.
+pub fn revision_of(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    rendered: &Rendered,
+) -> String {
+    let (namespace, target) = (&observed.key.namespace, &recipe.target.name);
+    crate::core::revision::revision(&context.install_key, namespace, target, &rendered.data)
+        .as_str()
+        .to_owned()
+}
+
 /// Which workloads use the Secret has changed, nothing else: no read of AWS is needed for that.
 pub async fn re_enrol(
     context: &Context,

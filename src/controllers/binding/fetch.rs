@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// What a pass has read, and as whom.
+#[derive(Clone)]
 pub struct Read {
     /// The results.
     pub values: Fetched,
@@ -26,6 +27,8 @@ pub struct Read {
     pub caller: Caller,
     /// Region of the reads.
     pub region: String,
+    /// Where more can be read as the same caller.
+    pub hub: Arc<Hub>,
 }
 
 /// Reads everything the recipe names.
@@ -66,6 +69,7 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
         values,
         caller,
         region: hub.region().to_owned(),
+        hub,
     })
 }
 

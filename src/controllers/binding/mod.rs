@@ -4,13 +4,14 @@ mod apply;
 mod fetch;
 mod observe;
 mod report;
+mod restore;
 
 use std::time::Instant;
 
 use super::context::Context;
 use crate::{
     cluster::{ClusterError, ObjectKey, ReportError},
-    core::{Finding, Recipe, gate, parse, render},
+    core::{Finding, Recipe, Rendered, gate, parse, render},
 };
 
 pub use apply::Applied;
@@ -56,11 +57,24 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
 }
 
 async fn pass(context: &Context, observed: &Observed, recipe: &Recipe) -> Result<Applied, Stop> {
+    apply::keep_from_garbage_collector(context, observed, recipe).await?;
     let read = fetch::fetch(context, observed, recipe).await?;
+    match candidate(recipe, &read) {
+        Ok(rendered) => apply::apply(context, observed, recipe, &read, &rendered).await,
+        Err(stop) => {
+            let restored = restore::restore(context, observed, recipe, &read).await;
+            context.remember(&observed.key, |memory| memory.restored = restored);
+            Err(stop)
+        }
+    }
+}
+
+/// The complete data, if it may be written.
+fn candidate(recipe: &Recipe, read: &fetch::Read) -> Result<Rendered, Stop> {
     let rendered = render::render(recipe, &read.values).map_err(Stop::Failed)?;
     gate::check_with_origins(&recipe.gate, &rendered.data, &rendered.origins)
         .map_err(Stop::Rejected)?;
-    apply::apply(context, observed, recipe, &read, &rendered).await
+    Ok(rendered)
 }
 
 fn decide(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {

@@ -142,15 +142,20 @@ async fn write(
         next_try: delay,
         refresh: observed.refresh.clone(),
     };
-    let compute = |_: &_, status: &Status| match outcome {
-        Ok(applied) => with_consumers(&in_sync(status, applied, &part), applied, now),
-        Err(Stop::Failed(finding) | Stop::Spec(finding)) => {
-            conditions::after_pass(status, &part(Outcome::Failed(finding)))
-        }
-        Err(Stop::Rejected(finding)) => {
-            conditions::after_pass(status, &part(Outcome::Rejected(finding)))
-        }
-        Err(_) => conditions::after_pass(status, &part(Outcome::Suspended)),
+    let restored = context.remember(&observed.key, |memory| memory.restored.take());
+    let compute = |_: &_, status: &Status| {
+        let mut next = match outcome {
+            Ok(applied) => with_consumers(&in_sync(status, applied, &part), applied, now),
+            Err(Stop::Failed(finding) | Stop::Spec(finding)) => {
+                conditions::after_pass(status, &part(Outcome::Failed(finding)))
+            }
+            Err(Stop::Rejected(finding)) => {
+                conditions::after_pass(status, &part(Outcome::Rejected(finding)))
+            }
+            Err(_) => conditions::after_pass(status, &part(Outcome::Suspended)),
+        };
+        next.secret = restored.clone().or(next.secret);
+        next
     };
     let update = async {
         let _place = context.writes.acquire().await;
