@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_files_are_current() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         for (file, yaml) in crd_files().unwrap() {
             let held = std::fs::read_to_string(dir.join(&file)).unwrap_or_default();
             assert!(
