@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyferry_testkit::control_plane::{ASSETS_VARIABLE, Options};
+use keyferry_testkit::control_plane::{ASSETS_VARIABLE, Options, is_built};
 use keyferry_testkit::operator::{Operator, Output};
 use keyferry_testkit::{ControlPlane, NodeSimulator, install, node};
 
@@ -43,10 +43,9 @@ pub(crate) struct Bed {
 
 /// What is needed depends on whose cluster it is.
 pub(crate) fn check_tools(kubeconfig: Option<&Path>) -> Ended {
-    let built = keyferry_testkit::control_plane::is_built();
     match kubeconfig {
         Some(file) if !file.is_file() => Err(format!("no file {}", file.display()).into()),
-        Some(_) if built || tools::has("kubectl") || std::env::var_os(ASSETS_VARIABLE).is_some() => {
+        Some(_) if is_built() || tools::has("kubectl") || std::env::var_os(ASSETS_VARIABLE).is_some() => {
             Ok(())
         }
         Some(_) => Err("no kubectl on the PATH: install it, or run the demo once without --kubeconfig, which builds one".into()),
@@ -219,17 +218,16 @@ async fn cluster(kubeconfig: Option<&Path>, dir: &Path, screen: &Screen) -> Ende
     let options = Options {
         dir: Some(dir.to_owned()),
     };
+    let origin = if std::env::var_os(ASSETS_VARIABLE).is_some() {
+        "found"
+    } else if is_built() {
+        "cached"
+    } else {
+        build::control_plane().await?;
+        "built"
+    };
     let started = Instant::now();
-    if let Some(assets) = std::env::var_os(ASSETS_VARIABLE) {
-        let plane = ControlPlane::from_assets(Path::new(&assets), options).await?;
-        say_ready(screen, &plane, "found", started.elapsed()).await?;
-        return Ok(plane);
-    }
-    let cached = keyferry_testkit::control_plane::is_built();
-    build::control_plane().await?;
-    let started = Instant::now();
-    let plane = ControlPlane::built(options).await?;
-    let origin = if cached { "cached" } else { "built" };
+    let plane = ControlPlane::own(options).await?;
     say_ready(screen, &plane, origin, started.elapsed()).await?;
     Ok(plane)
 }
