@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cluster::{
-        BindingRow, ObjectKey,
+        BindingRow, ObjectKey, WorkloadRef,
         workloads::{WorkloadEvent, watch as watch_workloads},
     },
     controllers::{
@@ -143,16 +143,22 @@ fn wake(
     workloads: &Queue<WorkloadKey>,
 ) {
     let key = &changed.key;
-    let about = |(kind, name): &(String, String)| kind == key.kind.as_str() && *name == key.name;
+    let about = |w: &&WorkloadRef| w.kind == key.kind.as_str() && w.name == key.name;
     let uses_changed = uses(changed.before.as_deref()) != uses(changed.after.as_deref());
+    let uid = changed.after.as_ref().map(|workload| workload.uid.as_str());
     let mut spoken_of = false;
     for (binding, row) in context.views.bindings_in(&key.namespace) {
         if !row.rolls {
             continue;
         }
-        let speaks = row.workloads.iter().any(about);
-        spoken_of |= speaks;
-        if uses_changed && (speaks || wants(context, &binding, &row, changed.after.as_deref())) {
+        let entry = row.workloads.iter().find(about);
+        spoken_of |= entry.is_some();
+        if !uses_changed {
+            continue;
+        }
+        // An entry about this very object, and only that, is what the binding should have.
+        let known = entry.is_some_and(|w| Some(w.uid.as_str()) == uid);
+        if known != wants(context, &binding, &row, changed.after.as_deref()) {
             context.remember(&binding, |memory| memory.enrol = true);
             bindings.add(binding, Instant::now(), Urgency::Routine);
         }

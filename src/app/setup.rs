@@ -1,7 +1,12 @@
 //! Builds what the loops need from the settings.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
 use kube::{Client, Config};
 use tokio::sync::Semaphore;
@@ -29,6 +34,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between two tries for the install key.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long the first passes wait for access policies that do not come.
+const POLICY_PATIENCE: Duration = Duration::from_secs(10);
 /// Reads of one hub under way at once.
 const PARALLEL_READS: usize = 64;
 
@@ -40,7 +47,31 @@ pub async fn client(settings: &Settings) -> Result<Client, AppError> {
     // kube's own retries wait up to minutes; every call here is bounded and tried again by its loop.
     config.default_retry = false;
     config.connect_timeout = Some(settings.kube_timeout);
+    config.proxy_url = kube_proxy(
+        config.proxy_url,
+        &config.cluster_url,
+        &Matcher::from_env(),
+        |name| std::env::var(name).ok(),
+    );
     Client::try_from(config).map_err(|e| AppError::Kubernetes(e.to_string()))
+}
+
+/// The proxy to the API server. kube takes HTTPS_PROXY for a kubeconfig that names none and does not
+/// know NO_PROXY: a proxy that came from there is used only where NO_PROXY lets it.
+fn kube_proxy(
+    proxy: Option<Uri>,
+    server: &Uri,
+    environment: &Matcher,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<Uri> {
+    let from_environment = ["HTTPS_PROXY", "https_proxy"]
+        .iter()
+        .filter_map(|name| variable(name)?.parse::<Uri>().ok())
+        .any(|uri| Some(uri) == proxy);
+    if !from_environment {
+        return proxy;
+    }
+    environment.intercept(server).and(proxy)
 }
 
 /// The install key, waited for: without it no pass is made, and /readyz says why.
@@ -67,12 +98,16 @@ pub async fn install_key(settings: &Settings, client: &Client, ready: &ReadyChec
 pub async fn first_lists(views: &Views, plan: &Plan, ready: &ReadyCheck) {
     let scopes = plan.namespaces.len().max(1);
     let cluster_wide = plan.namespaces.is_empty();
+    let begun = Instant::now();
     loop {
         let (bindings, secrets) = views.listed();
         let (accounts, namespaces) = views.listed_identities();
         let identities =
             (!plan.service_accounts || accounts >= scopes) && (!cluster_wide || namespaces > 0);
-        if bindings >= scopes && secrets >= scopes && identities {
+        // Where policies cannot be listed the bindings say so; that must not look so for a moment only.
+        let policies =
+            !cluster_wide || views.policies().is_some() || begun.elapsed() > POLICY_PATIENCE;
+        if bindings >= scopes && secrets >= scopes && identities && policies {
             break;
         }
         tokio::time::sleep(PAUSE).await;
@@ -178,5 +213,37 @@ fn count(metrics: &Metrics, event: SourceEvent) {
         SourceEvent::ReadAsked => metrics.reads(1, 0),
         SourceEvent::ReadMade => metrics.reads(0, 1),
         SourceEvent::ReadReused | SourceEvent::BatchDenied | SourceEvent::CredentialsRebuilt => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_proxy_from_the_environment_obeys_no_proxy_and_one_from_the_kubeconfig_stands() {
+        let proxy: Uri = "http://proxy.example:3128".parse().unwrap();
+        let own: Uri = "http://other.example:3128".parse().unwrap();
+        let (inside, outside): (Uri, Uri) = (
+            "https://10.0.0.1:6443".parse().unwrap(),
+            "https://eks.example".parse().unwrap(),
+        );
+        let environment = Matcher::builder()
+            .https("http://proxy.example:3128")
+            .no("10.0.0.0/8")
+            .build();
+        let set =
+            |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned());
+        let cases = [
+            (Some(&proxy), &inside, None),
+            (Some(&proxy), &outside, Some(&proxy)),
+            (Some(&own), &inside, Some(&own)),
+            (None, &outside, None),
+        ];
+        for (given, server, expected) in cases {
+            let chosen = kube_proxy(given.cloned(), server, &environment, set);
+            assert_eq!(chosen.as_ref(), expected, "{server}");
+        }
     }
 }

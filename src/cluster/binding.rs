@@ -131,8 +131,8 @@ pub struct BindingRow {
     pub rolls: bool,
     /// ServiceAccount it reads as.
     pub service_account: Option<String>,
-    /// Kind and name of the workloads its status speaks of.
-    pub workloads: Vec<(String, String)>,
+    /// The workloads its status speaks of.
+    pub workloads: Vec<WorkloadRef>,
     /// Its last pass was stopped by the access policies.
     pub waits_for_policy: bool,
     spec: Option<Box<RawValue>>,
@@ -159,11 +159,7 @@ impl BindingRow {
             target: peeked.target.and_then(|t| t.name).unwrap_or(name),
             rolls: peeked.rollout.is_some(),
             service_account: peeked.source.and_then(|s| s.service_account_name),
-            workloads: status
-                .rollouts
-                .into_iter()
-                .map(|w| (w.kind, w.name))
-                .collect(),
+            workloads: status.rollouts,
             waits_for_policy: status
                 .conditions
                 .iter()
@@ -236,7 +232,7 @@ struct PeekSource {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PeekStatus {
-    rollouts: Vec<PeekWorkload>,
+    rollouts: Vec<WorkloadRef>,
     conditions: Vec<PeekCondition>,
 }
 
@@ -253,10 +249,16 @@ impl PeekCondition {
     }
 }
 
-#[derive(Deserialize)]
-struct PeekWorkload {
-    kind: String,
-    name: String,
+/// A workload as an entry of `status.rollouts` names it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct WorkloadRef {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid; empty for one that does not exist.
+    #[serde(default)]
+    pub uid: String,
 }
 
 /// What does not decode counts as absent; the pass says so in words.

@@ -17,7 +17,7 @@ pub mod views;
 pub mod watches;
 pub mod workloads;
 
-pub use binding::{BindingObject, BindingRow, ObjectKey};
+pub use binding::{BindingObject, BindingRow, ObjectKey, WorkloadRef};
 pub use error::ClusterError;
 pub use raw::Raw;
 pub use report::{Events, ReportError, StatusStore};

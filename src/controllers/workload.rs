@@ -19,7 +19,7 @@ use crate::{
         binding::{CreationPolicy, WorkloadKind},
         status::RolloutStatus,
     },
-    cluster::{ObjectKey, ReportError, workloads::WorkloadError},
+    cluster::{ObjectKey, ReportError, WorkloadRef, workloads::WorkloadError},
     core::{
         parse,
         rollout::{self, Claim, Kind, Progress, Step, Workload, marker},
@@ -99,7 +99,7 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
     let mut memory = context.rollouts.lock();
     let memory = memory.entry(key.clone()).or_default();
     let bindings = context.views.bindings_in(&key.namespace).into_iter();
-    let about = |(kind, name): &(String, String)| kind == key.kind.as_str() && *name == key.name;
+    let about = |w: &WorkloadRef| w.kind == key.kind.as_str() && w.name == key.name;
     bindings
         .filter(|(_, row)| row.rolls && row.workloads.iter().any(about))
         .filter_map(|(binding, row)| {

@@ -227,6 +227,6 @@ mod tests {
             scanner.scan("log", b"Secret backend holds 4 keys at revision k3v9q2"),
             None
         );
-        assert_eq!(scanner.scan("log", value[..7].as_bytes()), None);
+        assert_eq!(scanner.scan("log", &value.as_bytes()[..7]), None);
     }
 }
