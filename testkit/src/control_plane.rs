@@ -86,6 +86,16 @@ impl ControlPlane {
         if let Some(kubeconfig) = std::env::var_os(KUBECONFIG_VARIABLE) {
             return Self::existing(Path::new(&kubeconfig)).await;
         }
+        Self::own(options).await
+    }
+
+    /// Starts a control plane of one's own, also where the environment names one to share: for what
+    /// others must not see, or what the kinds and objects of others would disturb.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn own(options: Options) -> Result<Self> {
+        crate::install_crypto();
         if let Some(assets) = std::env::var_os(ASSETS_VARIABLE) {
             return Self::from_assets(Path::new(&assets), options).await;
         }

@@ -32,7 +32,7 @@ enum Command {
     Generate(generate::Arguments),
     /// Format, lints, generated files, documentation
     Check,
-    /// Run a real control plane with a simulated node until stopped (Ctrl-C)
+    /// Run a real control plane until stopped (Ctrl-C), with simulated nodes if asked
     ControlPlane(control_plane::Arguments),
 }
 

@@ -106,22 +106,24 @@ pub(crate) fn database_url(password: &str) -> String {
     format!("postgresql://estate:{encoded}@estate.rds.internal:5432/estate?sslmode=require")
 }
 
-/// `1 batch, 1 STS`
+/// `2 batches, 1 STS`
 fn summary(calls: &[Call]) -> String {
     let mut counts: BTreeMap<(usize, String), usize> = BTreeMap::new();
     for call in calls {
         let kind = match (call.service, call.operation.as_str()) {
             (Service::SecretsManager, "BatchGetSecretValue") => (0, "batch".to_owned()),
-            (Service::SecretsManager, "GetSecretValue") => (1, "single".to_owned()),
-            (Service::SecretsManager, other) => (2, other.to_owned()),
-            (Service::Sts, _) => (3, "STS".to_owned()),
-            (Service::PodIdentity, _) => (4, "Pod Identity".to_owned()),
+            (Service::SecretsManager, other) => (1, other.to_owned()),
+            (Service::Sts, _) => (2, "STS".to_owned()),
+            (Service::PodIdentity, _) => (3, "Pod Identity".to_owned()),
         };
         *counts.entry(kind).or_default() += 1;
     }
     let shown: Vec<String> = counts
         .into_iter()
-        .map(|((_, kind), count)| format!("{count} {kind}"))
+        .map(|((_, kind), count)| match (kind.as_str(), count) {
+            ("batch", 2..) => format!("{count} batches"),
+            _ => format!("{count} {kind}"),
+        })
         .collect();
     match shown.is_empty() {
         true => "none".into(),

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyferry_testkit::control_plane::{ASSETS_VARIABLE, Options};
+use keyferry_testkit::control_plane::{ASSETS_VARIABLE, Options, is_built};
 use keyferry_testkit::operator::{Operator, Output};
 use keyferry_testkit::{ControlPlane, NodeSimulator, install, node};
 
+use super::Arguments;
 use super::aws::Estate;
 use super::build;
 use super::cluster::{Cluster, NAMESPACE};
@@ -32,8 +33,7 @@ pub(crate) struct Bed {
     pub(crate) cluster: Cluster,
     /// The operator's binary.
     pub(crate) binary: PathBuf,
-    /// Kubeconfigs, tokens and logs; nobody else may read it.
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: Folder,
     /// None where real nodes run the pods.
     pub(crate) nodes: Option<NodeSimulator>,
     pub(crate) aws: Option<Arc<Estate>>,
@@ -43,10 +43,9 @@ pub(crate) struct Bed {
 
 /// What is needed depends on whose cluster it is.
 pub(crate) fn check_tools(kubeconfig: Option<&Path>) -> Ended {
-    let built = keyferry_testkit::control_plane::is_built();
     match kubeconfig {
         Some(file) if !file.is_file() => Err(format!("no file {}", file.display()).into()),
-        Some(_) if built || tools::has("kubectl") || std::env::var_os(ASSETS_VARIABLE).is_some() => {
+        Some(_) if is_built() || tools::has("kubectl") || std::env::var_os(ASSETS_VARIABLE).is_some() => {
             Ok(())
         }
         Some(_) => Err("no kubectl on the PATH: install it, or run the demo once without --kubeconfig, which builds one".into()),
@@ -57,16 +56,9 @@ pub(crate) fn check_tools(kubeconfig: Option<&Path>) -> Ended {
 impl Bed {
     /// Builds what is missing and comes back with a cluster that works.
     pub(crate) async fn start(kubeconfig: Option<&Path>, screen: &Screen) -> Ended<Self> {
-        let dir = std::env::temp_dir().join(format!("keyferry-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
-        let plane = cluster(kubeconfig, &dir, screen);
-        let (plane, binary) = match tokio::try_join!(plane, build::operator(screen)) {
-            Ok(both) => both,
-            Err(error) => {
-                std::fs::remove_dir_all(&dir)?;
-                return Err(error);
-            }
-        };
+        let dir = Folder::new()?;
+        let plane = cluster(kubeconfig, dir.path(), screen);
+        let (plane, binary) = tokio::try_join!(plane, build::operator(screen))?;
         let client = plane.client().await?;
         let mut bed = Self {
             cluster: Cluster::new(client.clone()),
@@ -137,14 +129,13 @@ impl Bed {
         Ok(())
     }
 
-    /// Stops everything, removes what was made in somebody's cluster unless it shall stay. After a
-    /// failure the logs stay, and it is said where.
-    pub(crate) async fn end(mut self, keep: bool, well: bool) -> Ended {
+    /// Stops everything, and removes what was made in somebody's cluster unless it shall stay.
+    pub(crate) async fn end(mut self, arguments: &Arguments, screen: &Screen) -> Ended {
         let mut ended = Ok(());
         if let Some(operator) = self.operator.take() {
             let log = operator.output();
             let status = operator.terminate().await;
-            write_log(&self.dir, &log)?;
+            self.dir.write_log(&log)?;
             ended = match status {
                 Ok(status) if status.success() => Ok(()),
                 Ok(status) => {
@@ -153,23 +144,66 @@ impl Bed {
                 Err(error) => Err(error.into()),
             };
         }
-        if self.foreign && !keep {
-            ended = ended.and(self.remove().await);
+        match (self.foreign, arguments.keep) {
+            (false, _) => {}
+            (true, true) => screen.detail(format!(
+                "left in the cluster; the next demo removes it, or: kubectl delete {KINDS} -l {LABEL}=true"
+            )),
+            (true, false) => {
+                ended = ended.and(self.remove().await);
+                screen.detail("removed from the cluster: what the demo made there");
+            }
         }
         self.nodes = None;
         self.plane.stop();
-        if well && ended.is_ok() {
-            std::fs::remove_dir_all(&self.dir)?;
-        } else {
-            eprintln!("logs: {}", self.dir.display());
+        if ended.is_err() {
+            self.dir.leave();
         }
         ended
     }
 }
 
-/// Writes what the operator has printed into `operator.log`.
-pub(crate) fn write_log(dir: &Path, log: &Output) -> std::io::Result<()> {
-    std::fs::write(dir.join("operator.log"), log.bytes())
+/// A folder for kubeconfigs, tokens and logs that nobody else may read. Goes with its owner.
+pub(crate) struct Folder {
+    path: PathBuf,
+    stays: bool,
+}
+
+impl Folder {
+    fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("keyferry-demo-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self { path, stays: false })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves it to whoever wants to read the logs, and says where it is.
+    pub(crate) fn leave(&mut self) {
+        self.stays = true;
+        eprintln!("logs: {}", self.path.display());
+    }
+
+    /// Writes what the operator has printed.
+    pub(crate) fn write_log(&self, log: &Output) -> std::io::Result<()> {
+        std::fs::write(self.log(), log.bytes())
+    }
+
+    /// Where that is.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("operator.log")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.stays {
+            // What cannot be removed is left to the system's own cleaning of temporary files.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
 }
 
 /// The cluster that the caller names, or an own one.
@@ -184,17 +218,16 @@ async fn cluster(kubeconfig: Option<&Path>, dir: &Path, screen: &Screen) -> Ende
     let options = Options {
         dir: Some(dir.to_owned()),
     };
+    let origin = if std::env::var_os(ASSETS_VARIABLE).is_some() {
+        "found"
+    } else if is_built() {
+        "cached"
+    } else {
+        build::control_plane().await?;
+        "built"
+    };
     let started = Instant::now();
-    if let Some(assets) = std::env::var_os(ASSETS_VARIABLE) {
-        let plane = ControlPlane::from_assets(Path::new(&assets), options).await?;
-        say_ready(screen, &plane, "found", started.elapsed()).await?;
-        return Ok(plane);
-    }
-    let cached = keyferry_testkit::control_plane::is_built();
-    build::control_plane().await?;
-    let started = Instant::now();
-    let plane = ControlPlane::built(options).await?;
-    let origin = if cached { "cached" } else { "built" };
+    let plane = ControlPlane::own(options).await?;
     say_ready(screen, &plane, origin, started.elapsed()).await?;
     Ok(plane)
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use keyferry_testkit::control_plane;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::screen::Screen;
@@ -27,7 +26,7 @@ pub(crate) async fn operator(screen: &Screen) -> Ended<PathBuf> {
             said.push(line);
             if told.elapsed() > EVERY {
                 let crates = said.iter().filter(|l| l.contains(" Compiling ")).count();
-                screen.detail(format!("operator: cargo builds it, {crates} crates so far"));
+                screen.detail(format!("building the operator, at crate {crates}"));
                 told = Instant::now();
             }
         }
@@ -38,11 +37,8 @@ pub(crate) async fn operator(screen: &Screen) -> Ended<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("keyferry"))
 }
 
-/// Where it is to be built first: in a process of its own, so that it ends with us.
+/// The control plane, in a process of its own, so that it ends with us.
 pub(crate) async fn control_plane() -> Ended {
-    if control_plane::is_built() {
-        return Ok(());
-    }
     let mut build = Command::new(std::env::current_exe()?);
     build.args(["control-plane", "--build"]);
     match Group::start(build)?.ended().await?.success() {

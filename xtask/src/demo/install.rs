@@ -53,7 +53,7 @@ pub(crate) async fn estate(bed: &Bed, screen: &Screen) -> Ended {
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
-    screen.detail(format!("{BY_HAND}   SENTRY_DSN, a Secret made by hand"));
+    screen.detail(format!("{BY_HAND}: SENTRY_DSN, made by hand, stays theirs"));
     Ok(())
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn operator(bed: &Bed, estate: &Estate, screen: &Screen) -> End
         .await?;
     let plane = &bed.plane;
     let kubeconfig = plane
-        .service_account_kubeconfig(OPERATOR, OPERATOR, &bed.dir)
+        .service_account_kubeconfig(OPERATOR, OPERATOR, bed.dir.path())
         .await?;
     let everything = ["auth", "can-i", "*", "*", "--all-namespaces"];
     if plane
@@ -110,7 +110,7 @@ pub(crate) async fn operator(bed: &Bed, estate: &Estate, screen: &Screen) -> End
     let token = plane
         .service_account_token(OPERATOR, OPERATOR, audience, TOKEN_LIFETIME)
         .await?;
-    let token_file = bed.dir.join("sts-token");
+    let token_file = bed.dir.path().join("sts-token");
     std::fs::write(&token_file, token)?;
     let mut env = estate.aws.env();
     env.extend(

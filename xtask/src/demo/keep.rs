@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyferry_testkit::ControlPlane;
 
 use super::aws::{PASSWORD, PERSON};
-use super::bed::{Bed, write_log};
+use super::bed::Bed;
 use super::cluster::NAMESPACE;
 use super::screen::Screen;
 use crate::signals::Stop;
@@ -19,7 +19,7 @@ pub(crate) async fn look_around(bed: &Bed, screen: &Screen, stop: &mut Stop) -> 
     }
     loop {
         if let Some(operator) = &bed.operator {
-            write_log(&bed.dir, &operator.output())?;
+            bed.dir.write_log(&operator.output())?;
         }
         tokio::select! {
             () = stop.asked() => return Ok(()),
@@ -35,7 +35,7 @@ async fn hints(bed: &Bed) -> Ended<Vec<String>> {
     ];
     if !tools::has("kubectl") {
         // The control plane's program is kubectl when it is called so.
-        let bin = bed.dir.join("bin");
+        let bin = bed.dir.path().join("bin");
         std::fs::create_dir_all(&bin)?;
         std::os::unix::fs::symlink(ControlPlane::program().await?, bin.join("kubectl"))?;
         hints.push(format!("  export PATH={}:$PATH", bin.display()));
@@ -59,7 +59,7 @@ async fn hints(bed: &Bed) -> Ended<Vec<String>> {
             "  kubectl annotate esb --all -n {NAMESPACE} keyferry.dev/refresh=\"$(date +%s)\" --overwrite"
         ));
     }
-    let log = bed.dir.join("operator.log");
+    let log = bed.dir.log();
     hints.push(format!("The operator's log: {}", log.display()));
     Ok(hints)
 }

@@ -43,14 +43,19 @@ pub(crate) async fn run(arguments: &Arguments) -> Ended {
         () = stop.asked() => return Err("stopped".into()),
     };
     let told = tokio::select! {
-        told = story::tell(&mut bed, &screen) => told,
-        () = stop.asked() => Err("stopped before the end".into()),
+        told = story::tell(&mut bed, &screen) => Some(told),
+        () = stop.asked() => None,
     };
-    if told.is_ok() && arguments.keep {
-        keep::look_around(&bed, &screen, &mut stop).await?;
-    } else if told.is_ok() {
+    match &told {
+        Some(Ok(())) if arguments.keep => keep::look_around(&bed, &screen, &mut stop).await?,
+        Some(Err(_)) => bed.dir.leave(),
+        Some(Ok(())) | None => {}
+    }
+    let ended = bed.end(arguments, &screen).await;
+    told.unwrap_or_else(|| Err("stopped before the end".into()))
+        .and(ended)?;
+    if !arguments.keep {
         screen.detail("Look around: cargo xtask demo --keep");
     }
-    let ended = bed.end(arguments.keep, told.is_ok()).await;
-    told.and(ended)
+    Ok(())
 }

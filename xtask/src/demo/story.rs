@@ -88,7 +88,7 @@ async fn rotation(bed: &Bed, estate: &Estate, before: Before, screen: &Screen) -
     );
     ask_for_refresh(bed, &version).await?;
     screen.detail(
-        "asked for a refresh of all three (annotation keyferry.dev/refresh); by itself: within 5m",
+        "refresh asked for by the annotation keyferry.dev/refresh on all 3 bindings; else within 5m",
     );
 
     let to_secret = secrets(bed, &before, &version, put, screen).await?;
@@ -200,14 +200,23 @@ async fn rollouts(bed: &Bed, before: &Before, password: &str, screen: &Screen) -
     screen.detail(format!(
         "{BYSTANDER}: not restarted, it does not use this entry"
     ));
-    screen.detail(seen_by_pods(bed, &after, &names, &database_url(password))?);
+    let url = database_url(password);
+    for secret in READERS.map(|name| format!("estate-{name}")) {
+        let data = cluster.secret(&secret).await?.data.unwrap_or_default();
+        if data.get("DATABASE_URL").map(|bytes| bytes.0.as_slice()) != Some(url.as_bytes()) {
+            return Err(format!("Secret {secret} does not hold the new DATABASE_URL").into());
+        }
+    }
+    screen.detail(seen_by_pods(bed, &after, &names, &url)?);
     Ok(())
 }
 
 /// Whether every new pod was started with the new value, which is never shown.
 fn seen_by_pods(bed: &Bed, pods: &Pods, names: &[String], url: &str) -> Ended<String> {
     let Some(nodes) = &bed.nodes else {
-        return Ok("their environment cannot be read from here: the nodes are real".into());
+        return Ok(
+            "both Secrets hold the new DATABASE_URL; real nodes do not show what pods see".into(),
+        );
     };
     let all = nodes.pods(NAMESPACE, &[]);
     let mut count = 0;
