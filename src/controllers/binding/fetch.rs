@@ -4,18 +4,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures::future::join_all;
 
-use super::{Observed, Stop};
+use super::{Observed, Stop, gatekeeper::Gatekeeper};
 use crate::{
     api::Reason,
     cluster::ObjectKey,
     controllers::context::Context,
     core::{
-        Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, SecretId, VersionSelector,
-        access::{self, AccessRequest, Allowed, Asked, Policy},
+        Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
         reference::parse_reference,
     },
     source::{Caller, Freshness, Hub, IdentityAsk, ServiceAccountIdentity, addressed},
-    telemetry::audit,
 };
 
 /// What a pass has read, and as whom.
@@ -40,9 +38,9 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
             &observed.key.name,
         ))
     };
-    let identity = identity(context, observed, recipe).map_err(failed)?;
-    let gatekeeper = Gatekeeper::new(context, observed, recipe, &identity).map_err(failed)?;
+    let gatekeeper = Gatekeeper::new(context, observed, recipe).map_err(failed)?;
     gatekeeper.before_any_call(recipe).map_err(failed)?;
+    let identity = identity(context, observed, recipe).map_err(failed)?;
     let hub = context.sources.hub(&identity).await.map_err(failed)?;
     let caller = hub.caller().await.map_err(failed)?;
     let reader = Reader {
@@ -133,140 +131,6 @@ fn service_account(
         uid: row.uid.clone(),
         role_arn,
     })
-}
-
-/// Asks the policies; the one place that does.
-struct Gatekeeper<'a> {
-    context: &'a Context,
-    observed: &'a Observed,
-    policies: Vec<Policy>,
-    request: AccessRequest,
-}
-
-impl<'a> Gatekeeper<'a> {
-    fn new(
-        context: &'a Context,
-        observed: &'a Observed,
-        recipe: &Recipe,
-        identity: &IdentityAsk,
-    ) -> Result<Self, Finding> {
-        let mut policies = context.settings.policies.clone();
-        let mut namespace_labels = Default::default();
-        if context.settings.cluster_wide {
-            let objects = context.views.policies().ok_or_else(policies_unreadable)?;
-            policies.extend(objects.iter().map(|object| Policy::from(&**object)));
-            let labels = context.views.namespace_labels(&observed.key.namespace);
-            namespace_labels = labels.map(|labels| (*labels).clone()).unwrap_or_default();
-        }
-        // The account of the last role is the caller's, known before STS is asked.
-        let role = identity
-            .role_arn
-            .as_ref()
-            .or(identity.service_account.as_ref().map(|s| &s.role_arn));
-        let caller_account = role
-            .and_then(|arn| arn.split(':').nth(4))
-            .map(str::to_owned);
-        let request = AccessRequest {
-            namespace: observed.key.namespace.clone(),
-            namespace_labels,
-            asked: Asked::default(),
-            account: None,
-            caller_account,
-            region: recipe.identity.region.clone().unwrap_or_default(),
-            role_arn: identity.role_arn.clone(),
-            service_account: recipe.identity.service_account.clone(),
-        };
-        Ok(Self {
-            context,
-            observed,
-            policies,
-            request,
-        })
-    }
-
-    fn with(mut self, account: &str, region: &str) -> Self {
-        self.request.caller_account = Some(account.to_owned());
-        self.request.region = region.to_owned();
-        self
-    }
-
-    /// A request under a role or ServiceAccount must not even reach STS when nothing allows it.
-    fn before_any_call(&self, recipe: &Recipe) -> Result<(), Finding> {
-        if self.request.role_arn.is_none() && self.request.service_account.is_none() {
-            return Ok(());
-        }
-        for ask in recipe.asks() {
-            self.entry(&ask.id)?;
-        }
-        recipe
-            .prefixes()
-            .iter()
-            .try_for_each(|ask| self.prefix(ask))
-    }
-
-    fn entry(&self, id: &SecretId) -> Result<(), Finding> {
-        match id {
-            SecretId::Name(name) => self.check(Asked::name(name), None),
-            SecretId::Arn(arn) => self.check(Asked::arn(arn), Some(arn.account.clone())),
-        }
-    }
-
-    fn prefix(&self, ask: &PrefixAsk) -> Result<(), Finding> {
-        self.check(Asked::Prefix(ask.prefix.clone()), None)
-    }
-
-    /// What came back is judged like what was asked.
-    fn answer(&self, entry: &Entry) -> Result<(), Finding> {
-        let account = entry.arn.split(':').nth(4).map(str::to_owned);
-        self.check(Asked::name(&entry.name), account)
-    }
-
-    fn check(&self, asked: Asked, account: Option<String>) -> Result<(), Finding> {
-        let named = match &asked {
-            Asked::Entry(names) => names.first().cloned().unwrap_or_default(),
-            Asked::Prefix(prefix) => format!("{prefix}*"),
-        };
-        let request = AccessRequest {
-            asked,
-            account,
-            ..self.request.clone()
-        };
-        match access::check(self.context.settings.access, &self.policies, &request) {
-            Ok(Allowed::ByPolicy(_) | Allowed::Open) => Ok(()),
-            Ok(Allowed::AuditOnly(refused)) => {
-                self.audit(&named, &refused.to_string());
-                Ok(())
-            }
-            Err(refused) => {
-                self.audit(&named, &refused.to_string());
-                Err(Finding::from(&*refused))
-            }
-        }
-    }
-
-    /// Said once per binding and refusal, not at every pass.
-    fn audit(&self, entry: &str, why: &str) {
-        let key = &self.observed.key;
-        let news = self
-            .context
-            .remember(key, |memory| memory.audited.replace(why.to_owned()));
-        if news.as_deref() != Some(why) {
-            audit::read_refused(audit::RefusedRead {
-                namespace: &key.namespace,
-                binding: &key.name,
-                entry,
-                reason: Reason::AccessNotAllowed,
-            });
-        }
-    }
-}
-
-fn policies_unreadable() -> Finding {
-    Finding::new(
-        Reason::PolicyUnreadable,
-        "The access policies (SecretAccessPolicy) could not be read: nothing is read from AWS without them.",
-        "Check that the CRD is installed and that the operator may list it; we notice at once.",
-    )
 }
 
 struct Reader<'a> {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod fetch;
+mod gatekeeper;
 mod observe;
 mod report;
 mod restore;

@@ -1,0 +1,161 @@
+//! May it read that? Every read is judged by the access policies before the call and after it.
+//!
+//! The one call site of `core::access::check`.
+
+use super::Observed;
+use crate::{
+    api::Reason,
+    cluster::ObjectKey,
+    controllers::context::Context,
+    core::{
+        Entry, Finding, PrefixAsk, Recipe, SecretId,
+        access::{self, AccessRequest, Allowed, Asked, Policy},
+    },
+    telemetry::audit,
+};
+
+/// Asks the policies; the one place that does.
+pub struct Gatekeeper<'a> {
+    context: &'a Context,
+    observed: &'a Observed,
+    policies: Vec<Policy>,
+    request: AccessRequest,
+}
+
+impl<'a> Gatekeeper<'a> {
+    /// Knows the install's policies and, cluster-wide, the objects.
+    ///
+    /// # Errors
+    /// `PolicyUnreadable` before the objects were listed.
+    pub fn new(
+        context: &'a Context,
+        observed: &'a Observed,
+        recipe: &Recipe,
+    ) -> Result<Self, Finding> {
+        let mut policies = context.settings.policies.clone();
+        let mut namespace_labels = Default::default();
+        if context.settings.cluster_wide {
+            let objects = context.views.policies().ok_or_else(policies_unreadable)?;
+            policies.extend(objects.iter().map(|object| Policy::from(&**object)));
+            let labels = context.views.namespace_labels(&observed.key.namespace);
+            namespace_labels = labels.map(|labels| (*labels).clone()).unwrap_or_default();
+        }
+        let identity = &recipe.identity;
+        let request = AccessRequest {
+            namespace: observed.key.namespace.clone(),
+            namespace_labels,
+            asked: Asked::default(),
+            account: None,
+            caller_account: known_account(context, observed, recipe),
+            region: identity.region.clone().unwrap_or_default(),
+            role_arn: identity.role_arn.clone(),
+            service_account: identity.service_account.clone(),
+        };
+        Ok(Self {
+            context,
+            observed,
+            policies,
+            request,
+        })
+    }
+
+    /// Now that STS has said who calls.
+    pub fn with(mut self, account: &str, region: &str) -> Self {
+        self.request.caller_account = Some(account.to_owned());
+        self.request.region = region.to_owned();
+        self
+    }
+
+    /// A request under a role or ServiceAccount must not even reach STS when nothing allows it.
+    pub fn before_any_call(&self, recipe: &Recipe) -> Result<(), Finding> {
+        if self.request.role_arn.is_none() && self.request.service_account.is_none() {
+            return Ok(());
+        }
+        for ask in recipe.asks() {
+            self.entry(&ask.id)?;
+        }
+        recipe
+            .prefixes()
+            .iter()
+            .try_for_each(|ask| self.prefix(ask))
+    }
+
+    /// Whether an entry may be read.
+    pub fn entry(&self, id: &SecretId) -> Result<(), Finding> {
+        match id {
+            SecretId::Name(name) => self.check(Asked::name(name), None),
+            SecretId::Arn(arn) => self.check(Asked::arn(arn), Some(arn.account.clone())),
+        }
+    }
+
+    /// Whether everything under a prefix may be listed and read.
+    pub fn prefix(&self, ask: &PrefixAsk) -> Result<(), Finding> {
+        self.check(Asked::Prefix(ask.prefix.clone()), None)
+    }
+
+    /// What came back is judged like what was asked.
+    pub fn answer(&self, entry: &Entry) -> Result<(), Finding> {
+        let account = entry.arn.split(':').nth(4).map(str::to_owned);
+        self.check(Asked::name(&entry.name), account)
+    }
+
+    fn check(&self, asked: Asked, account: Option<String>) -> Result<(), Finding> {
+        let named = match &asked {
+            Asked::Entry(names) => names.first().cloned().unwrap_or_default(),
+            Asked::Prefix(prefix) => format!("{prefix}*"),
+        };
+        let request = AccessRequest {
+            asked,
+            account,
+            ..self.request.clone()
+        };
+        match access::check(self.context.settings.access, &self.policies, &request) {
+            Ok(Allowed::ByPolicy(_) | Allowed::Open) => Ok(()),
+            Ok(Allowed::AuditOnly(refused)) => {
+                self.audit(&named, &refused.to_string());
+                Ok(())
+            }
+            Err(refused) => {
+                self.audit(&named, &refused.to_string());
+                Err(Finding::from(&*refused))
+            }
+        }
+    }
+
+    /// Said once per binding and refusal, not at every pass.
+    fn audit(&self, entry: &str, why: &str) {
+        let key = &self.observed.key;
+        let news = self
+            .context
+            .remember(key, |memory| memory.audited.replace(why.to_owned()));
+        if news.as_deref() != Some(why) {
+            audit::read_refused(audit::RefusedRead {
+                namespace: &key.namespace,
+                binding: &key.name,
+                entry,
+                reason: Reason::AccessNotAllowed,
+            });
+        }
+    }
+}
+
+fn policies_unreadable() -> Finding {
+    Finding::new(
+        Reason::PolicyUnreadable,
+        "The access policies (SecretAccessPolicy) could not be read: nothing is read from AWS without them.",
+        "Check that the CRD is installed and that the operator may list it; we notice at once.",
+    )
+}
+
+/// The account that will call, where it is known before STS is asked: that of the last role.
+fn known_account(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<String> {
+    let account_of = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
+    if let Some(arn) = &recipe.identity.role_arn {
+        return account_of(arn);
+    }
+    let name = recipe.identity.service_account.as_ref()?;
+    let row = context
+        .views
+        .service_account(&ObjectKey::new(&observed.key.namespace, name))?;
+    account_of(row.role_arn.as_ref()?)
+}
