@@ -102,6 +102,17 @@ impl Workloads {
             .collect())
     }
 
+    /// True when a pod of the namespace that has not ended uses the Secret, whoever made the pod.
+    ///
+    /// # Errors
+    /// What the API server answers instead, or [`WorkloadError::Timeout`].
+    pub async fn pods_use(&self, namespace: &str, secret: &str) -> Result<bool, WorkloadError> {
+        let api: Api<PodObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &pods::resource());
+        let objects = bounded(LIST_TIMEOUT, pages(&api, "")).await?;
+        Ok(objects.iter().any(|pod| pod.uses(secret)))
+    }
+
     /// Makes our markers on the pod template exactly `markers`, by one server-side apply of nothing
     /// but these annotations. A marker of ours that is not in the set is taken off.
     ///

@@ -189,16 +189,25 @@ pub fn replacements(meta: &ObjectMeta, claim: &Claim<'_>, next: &str) -> Replace
     }
 }
 
-/// True when a workload, CronJob or Job of the namespace uses the Secret now.
+/// True when a workload, CronJob, Job or Pod of the namespace uses the Secret now.
 pub async fn in_use(context: &Context, secret: &ObjectKey) -> Result<bool, ClusterError> {
+    let (namespace, name) = (&secret.namespace, &secret.name);
     let workloads = context
         .workloads
-        .list_consumers(&secret.namespace)
+        .list_consumers(namespace)
         .await
         .map_err(unavailable)?;
-    Ok(workloads
+    if workloads
         .iter()
-        .any(|workload| workload.secrets.contains(&secret.name)))
+        .any(|workload| workload.secrets.contains(name))
+    {
+        return Ok(true);
+    }
+    context
+        .workloads
+        .pods_use(namespace, name)
+        .await
+        .map_err(unavailable)
 }
 
 /// A listing that failed is the API server's trouble: the pass is tried again.

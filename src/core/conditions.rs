@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    Finding, duration,
+    Finding, duration, revision,
     rollout::Summary,
     schedule::{self, GRACE},
 };
@@ -181,7 +181,9 @@ fn serving(secret: &SecretStatus) -> String {
     let keys = if secret.key_count == 1 { "key" } else { "keys" };
     format!(
         "Secret {} holds {} {keys} at revision {}.",
-        secret.name, secret.key_count, secret.revision
+        secret.name,
+        secret.key_count,
+        revision::shown(&secret.revision)
     )
 }
 

@@ -1,5 +1,6 @@
 //! Which events a change of status gives: transitions only, and none for a first success.
 
+use super::revision;
 use crate::api::{
     Reason,
     status::{ExternalSecretBindingStatus as Status, condition},
@@ -79,7 +80,9 @@ fn new_revision(before: &Status, after: &Status) -> Option<Note> {
     }
     let text = format!(
         "Secret {} written: revision {} -> {}.",
-        new.name, old.revision, new.revision
+        new.name,
+        revision::shown(&old.revision),
+        revision::shown(&new.revision)
     );
     Some(Note::new(false, Reason::Synced, "Write", &text))
 }

@@ -87,8 +87,13 @@ impl Revision {
 
     /// The first six characters, for messages.
     pub fn short(&self) -> &str {
-        &self.0[..Self::SHORT]
+        shown(&self.0)
     }
+}
+
+/// A revision's word as messages show it: its first [`Revision::SHORT`] characters.
+pub fn shown(word: &str) -> &str {
+    word.get(..Revision::SHORT).unwrap_or(word)
 }
 
 impl fmt::Display for Revision {

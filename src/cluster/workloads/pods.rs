@@ -1,12 +1,13 @@
 //! What is kept of a pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::core::ApiResource;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::projection::by_hand;
+use super::{projection::by_hand, secret_references};
 use crate::core::rollout::{PodInfo, marker};
 
 /// A pod, reduced while it is decoded.
@@ -15,11 +16,17 @@ use crate::core::rollout::{PodInfo, marker};
 pub(super) struct PodObject {
     meta: ObjectMeta,
     info: Option<PodInfo>,
+    secrets: BTreeSet<String>,
 }
 
 by_hand!(PodObject);
 
 impl PodObject {
+    /// True when a pod that has not ended uses the Secret.
+    pub(super) fn uses(&self, secret: &str) -> bool {
+        self.info.is_some() && self.secrets.contains(secret)
+    }
+
     /// None for pods that have ended.
     pub(super) fn into_info(self) -> Option<PodInfo> {
         self.info
@@ -39,6 +46,8 @@ pub(super) fn resource() -> ApiResource {
 #[derive(Deserialize)]
 struct Shape {
     metadata: Meta,
+    #[serde(default)]
+    spec: Option<Box<RawValue>>,
     #[serde(default)]
     status: PodStatus,
 }
@@ -93,8 +102,12 @@ impl From<Shape> for PodObject {
             ..ObjectMeta::default()
         };
         let ended = matches!(shape.status.phase.as_str(), "Succeeded" | "Failed");
+        let spec = shape.spec.as_deref();
         Self {
             meta,
+            secrets: spec
+                .and_then(|spec| secret_references::used(spec).ok())
+                .unwrap_or_default(),
             info: if ended { None } else { info(shape) },
         }
     }

@@ -80,18 +80,19 @@ pub async fn apply(
         now: context.now(),
     };
     let sources = source_statuses(context, read);
-    let applied = |secret, conflict, enrolment| Applied {
+    let applied = |secret, conflict, enrolment, former: Vec<String>| Applied {
         identity: read.caller.arn.clone(),
         secret,
         sources: sources.clone(),
-        notes: notes(recipe, rendered),
+        notes: notes(recipe, rendered).chain(former).collect(),
         conflict,
         enrolment,
         recipe: recipe.clone(),
     };
     if let Some(secret) = settled(observed, recipe, &wanted) {
         let enrolment = enrol::refresh(context, observed, recipe, &claim, &secret.revision).await?;
-        return Ok(applied(secret, None, enrolment));
+        let notes = leave_former_targets(context, observed, recipe).await?;
+        return Ok(applied(secret, None, enrolment, notes));
     }
     hold_with_finalizer(context, observed, recipe).await?;
     let (outcome, before) = write(context, observed, recipe, wanted).await?;
@@ -112,8 +113,8 @@ pub async fn apply(
             Some(listing.await.map_err(Stop::Cluster)?)
         }
     };
-    leave_former_targets(context, observed, recipe).await?;
-    Ok(applied(secret, outcome.conflict, enrolment))
+    let notes = leave_former_targets(context, observed, recipe).await?;
+    Ok(applied(secret, outcome.conflict, enrolment, notes))
 }
 
 /// A Secret of ours that names an owner that is gone (the binding was recreated or restored from a
@@ -435,12 +436,13 @@ async fn set_finalizer(
 }
 
 /// Secrets that the binding wrote under another name: with a rollout they go once nobody uses them,
-/// without one they stay and belong to nobody.
+/// without one they stay and belong to nobody. Returns what a person should know about them.
 async fn leave_former_targets(
     context: &Context,
     observed: &Observed,
     recipe: &Recipe,
-) -> Result<(), Stop> {
+) -> Result<Vec<String>, Stop> {
+    let mut notes = Vec::new();
     for former in context.views.secrets_of(&observed.key) {
         if former.name == recipe.target.name {
             continue;
@@ -451,24 +453,30 @@ async fn leave_former_targets(
             target: &target,
             ..claim(observed, recipe)
         };
-        let done = if recipe.rollout.is_none() {
-            upkeep::release(&context.secrets, &claim).await
+        let (namespace, name) = (&former.namespace, &former.name);
+        if recipe.rollout.is_none() {
+            upkeep::release(&context.secrets, &claim)
+                .await
+                .map_err(stop)?;
+            notes.push(format!("The former Secret {name} stays and belongs to nobody: kubectl delete secret {name} -n {namespace}."));
         } else if enrol::in_use(context, &former)
             .await
             .map_err(Stop::Cluster)?
         {
-            Ok(false)
+            notes.push(format!(
+                "The former Secret {name} goes once nothing uses it."
+            ));
         } else {
-            upkeep::delete(&context.secrets, &claim).await
-        };
-        if done.map_err(stop)? {
-            tracing::info!(binding = %observed.key, secret = %former, "left a Secret of a former name");
+            upkeep::delete(&context.secrets, &claim)
+                .await
+                .map_err(stop)?;
+            tracing::info!(binding = %observed.key, secret = %former, "a Secret of a former name was deleted");
         }
     }
-    Ok(())
+    Ok(notes)
 }
 
-fn notes(recipe: &Recipe, rendered: &Rendered) -> Vec<String> {
+fn notes<'a>(recipe: &Recipe, rendered: &'a Rendered) -> impl Iterator<Item = String> + use<'a> {
     let raised = recipe.refresh_interval_raised_from.map(|written| {
         format!(
             "This install raises refreshInterval from {} to {}.",
@@ -476,10 +484,7 @@ fn notes(recipe: &Recipe, rendered: &Rendered) -> Vec<String> {
             crate::core::duration::human(recipe.refresh_interval)
         )
     });
-    raised
-        .into_iter()
-        .chain(rendered.notes.iter().cloned())
-        .collect()
+    raised.into_iter().chain(rendered.notes.iter().cloned())
 }
 
 fn versions(read: &Read) -> Vec<SourceVersion<'_>> {
