@@ -38,7 +38,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Ended<ExitCode> {
     let mut running = Running::default();
     let code = tokio::select! {
         code = stages(arguments, &mut running) => code,
-        () = stop.asked() => Ok(STOPPED.into()),
+        () = stop.asked() => {
+            println!("test: stopped");
+            Ok(STOPPED.into())
+        }
     };
     for group in [running.cargo, running.go].into_iter().flatten() {
         group.stop().await;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use keyferry_testkit::control_plane;
 
-use crate::workspace::Ended;
+use crate::workspace::{Ended, root};
 
 /// The Go version that builds the control plane (`go` in `testkit/control-plane/go.mod`).
 const GO: (u32, u32) = (1, 26);
@@ -30,7 +30,8 @@ pub(crate) fn has(program: &str) -> bool {
 
 /// Cargo runs us, so there is a Rust; it may still lack its compiler.
 fn rust() -> Option<String> {
-    let answers = printed("rustc", "--version").is_some();
+    let asked = Command::new("rustc").arg("--version").output();
+    let answers = asked.is_ok_and(|answer| answer.status.success());
     (!answers).then(|| "Rust is incomplete: `rustc --version` fails (https://rustup.rs)".into())
 }
 
@@ -44,23 +45,34 @@ fn c_compiler() -> Option<String> {
     })
 }
 
-/// Only where the control plane is still to be built.
+/// Only where the control plane is still to be built. Asked where its module lies: from 1.21 on an
+/// older Go fetches the version that the module wants, unless it is told not to.
 fn go() -> Option<String> {
     if !control_plane::builds_on_start() {
         return None;
     }
     let (major, minor) = GO;
-    let Some(found) = printed("go", "version") else {
+    let wanted =
+        format!("Go {major}.{minor} or later builds the control plane (https://go.dev/dl)");
+    let module = root().ok()?.join("testkit/control-plane");
+    let asked = Command::new("go")
+        .arg("version")
+        .current_dir(module)
+        .output();
+    let Ok(answer) = asked else {
+        let assets = control_plane::ASSETS_VARIABLE;
         return Some(format!(
-            "no Go: the control plane is built with Go {major}.{minor} (https://go.dev/dl), or set {} to a folder with its programs",
-            control_plane::ASSETS_VARIABLE
+            "no Go: {wanted}; or set {assets} to a folder with its programs"
         ));
     };
-    match go_version(&found) {
-        Some(version) if version < GO => Some(format!(
-            "Go {}.{} is too old: the control plane wants {major}.{minor} (https://go.dev/dl)",
-            version.0, version.1
-        )),
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if !answer.status.success() {
+        return Some(format!("{wanted}: {}", said(&answer.stderr)));
+    }
+    match go_version(&said(&answer.stdout)) {
+        Some(found) if found < GO => {
+            Some(format!("Go {}.{} is too old: {wanted}", found.0, found.1))
+        }
         _ => None,
     }
 }
@@ -73,14 +85,6 @@ fn go_version(line: &str) -> Option<(u32, u32)> {
     })?;
     let mut numbers = word.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-fn printed(program: &str, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
