@@ -5,6 +5,7 @@
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
+//! - [`recorder`]: every version that an object went through.
 //! - [`shared`]: one of each for all tests of a process.
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
@@ -16,6 +17,7 @@ mod error;
 pub mod install;
 pub mod node;
 pub mod operator;
+pub mod recorder;
 pub mod shared;
 
 pub use control_plane::ControlPlane;
