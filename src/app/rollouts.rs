@@ -158,7 +158,10 @@ fn wake(
         }
         // An entry about this very object, and only that, is what the binding should have.
         let known = entry.is_some_and(|w| Some(w.uid.as_str()) == uid);
-        if known != wants(context, &binding, &row, changed.after.as_deref()) {
+        // Of more workloads than one binding may roll none has an entry: one that goes counts too.
+        let uncounted =
+            entry.is_none() && wants(context, &binding, &row, changed.before.as_deref());
+        if uncounted || known != wants(context, &binding, &row, changed.after.as_deref()) {
             context.remember(&binding, |memory| memory.enrol = true);
             bindings.add(binding, Instant::now(), Urgency::Routine);
         }

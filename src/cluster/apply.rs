@@ -98,6 +98,8 @@ pub struct Outcome {
     pub conflict: Option<Finding>,
     /// Keys of others that stay (Adopt).
     pub unknown_keys: usize,
+    /// Keys of ours that new bytes no longer have, sorted.
+    pub left: Vec<String>,
 }
 
 /// How a write ended.
@@ -245,5 +247,6 @@ fn outcome(claim: &Claim<'_>, plan: Plan, meta: &ObjectMeta) -> Outcome {
         changed_at: managers::changed_at(meta, &manager),
         conflict: plan.conflict,
         unknown_keys: plan.unknown_keys,
+        left: plan.left,
     }
 }

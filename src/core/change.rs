@@ -139,6 +139,8 @@ pub struct Compared {
     pub revision: Revision,
     /// The revision of the bytes found; None without a Secret.
     pub live_revision: Option<Revision>,
+    /// Keys of ours that new bytes no longer have, sorted.
+    pub left: Vec<String>,
 }
 
 /// Compares what is wanted (`wanted.data`, already without keys that are left to others) with what was
@@ -188,13 +190,23 @@ pub fn compare(
     marks.sources = sources;
     marks.revision = Some(revision.clone());
     let live_revision = live.map(|live| revision_found(wanted, live));
+    let left = match (change, live) {
+        (Change::Write, Some(live)) => left(live.data, wanted.data),
+        _ => Vec::new(),
+    };
     Compared {
         change,
         metadata_change,
         marks,
         revision,
         live_revision,
+        left,
     }
+}
+
+fn left(before: &Data, after: &Data) -> Vec<String> {
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    gone.cloned().collect()
 }
 
 fn whole_seconds(time: Timestamp) -> Timestamp {

@@ -50,6 +50,19 @@ pub fn transitions(before: &Status, after: &Status) -> Vec<Note> {
     .collect()
 }
 
+/// The event about keys that new bytes no longer have.
+pub fn keys_left(secret: &str, keys: &[String]) -> Option<Note> {
+    if keys.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "Keys that left Secret {secret} with its new bytes: {}.",
+        keys.join(", ")
+    );
+    // An action of its own: events of one reason and action are counted up under the first note.
+    Some(Note::new(false, Reason::Synced, "RemoveKeys", &text))
+}
+
 fn transition(before: &Status, after: &Status, kind: &str, action: &'static str) -> Option<Note> {
     let find = |s: &Status| {
         s.conditions
@@ -139,6 +152,13 @@ mod tests {
         };
         assert_eq!(transitions(&with("a", "r1"), &with("a", "r2")).len(), 1);
         assert_eq!(transitions(&with("a", "r1"), &with("b", "r2")).len(), 0);
+    }
+
+    #[test]
+    fn keys_that_left_are_named() {
+        assert_eq!(keys_left("app", &[]), None);
+        let note = keys_left("app", &["a".to_owned(), "b".to_owned()]);
+        assert!(note.is_some_and(|note| note.text.contains("app") && note.text.ends_with("a, b.")));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Plan {
     pub conflict: Option<Finding>,
     /// Keys of others that stay in the Secret (Adopt).
     pub unknown_keys: usize,
+    /// Keys of ours that new bytes no longer have, sorted.
+    pub left: Vec<String>,
 }
 
 /// Plans the write. `taken`: keys an apply has just been refused for.
@@ -251,6 +253,7 @@ fn assemble(compared: Compared, recorded: Option<Revision>, step: Step) -> Plan 
         live_revision: compared.live_revision,
         conflict: None,
         unknown_keys: 0,
+        left: compared.left,
     }
 }
 

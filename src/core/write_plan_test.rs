@@ -110,6 +110,20 @@ fn owner_makes_the_map_exactly_its_own() {
 }
 
 #[test]
+fn keys_that_new_bytes_lack_are_named_and_those_of_others_are_not() {
+    let both = [("A", "1"), ("B", "2")];
+    let live = after(&plan_of(CreationPolicy::Owner, &both, None).step, None);
+    let fewer = plan_of(CreationPolicy::Owner, &[("A", "1")], Some(&live));
+    assert_eq!(fewer.left, ["B"]);
+    let same = plan_of(CreationPolicy::Owner, &both, Some(&live));
+    assert!(same.left.is_empty());
+    let mut edited = live.clone();
+    edited.data.extend(data(&[("theirs", "x")]));
+    let repaired = plan_of(CreationPolicy::Owner, &both, Some(&edited));
+    assert!(repaired.left.is_empty());
+}
+
+#[test]
 fn adopt_touches_only_recorded_keys() {
     let found = foreign(&[("A", "old"), ("theirs", "x")], json!({}));
     let first = plan_of(

@@ -28,6 +28,7 @@ use crate::{
     core::{
         Finding, Recipe, Rendered, Revision, VersionSelector,
         change::{self, Glimpse, Wanted},
+        events,
         ownership::Claim,
         parse::check_target,
         rollout::Change,
@@ -97,6 +98,9 @@ pub async fn apply(
     hold_with_finalizer(context, observed, recipe).await?;
     let (outcome, before) = write(context, observed, recipe, wanted).await?;
     book(context, observed, recipe, &outcome, &sources);
+    let left = events::keys_left(&recipe.target.name, &outcome.left);
+    let (key, uid) = (&observed.key, &observed.uid);
+    context.events.publish(key, uid, left.as_slice()).await;
     let secret = SecretStatus {
         name: recipe.target.name.clone(),
         revision: outcome.revision.as_str().to_owned(),

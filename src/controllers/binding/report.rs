@@ -48,7 +48,9 @@ pub async fn report(
         Err(ReportError::Gone) => return None,
         Err(error) => {
             tracing::warn!(binding = %observed.key, %error, "status not written, the pass is repeated");
-            Some(Duration::from_secs(1))
+            let class = Class::Transient;
+            let attempt = context.remember(&observed.key, |memory| memory.attempts.failed(class));
+            Some(schedule::retry_delay(class, attempt, interval, None))
         }
     };
     let due = delay.map(|delay| Instant::now() + context.jittered(delay));
