@@ -1,0 +1,80 @@
+//! Values in the operator's memory: they do not pile up.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use crate::case::{Case, data};
+
+crate::tests![tests:
+    copies_of_a_value_in_memory_are_as_many_after_fifty_refreshes_as_after_one,
+];
+
+/// Copies of one value that a settled operator may hold: none is needed once the Secret is written
+/// and the time of reuse is over.
+const MOST_COPIES: usize = 2;
+
+async fn copies_of_a_value_in_memory_are_as_many_after_fifty_refreshes_as_after_one(case: Case) {
+    let operator = case.operator(&["--value-reuse=1s"]).await;
+    let value = case.plain();
+    case.put("e", &value);
+    case.binding("app", json!({"refreshInterval": "10s", "data": [{"key": "K", "from": {"secret": case.entry("e")}}]})).await;
+    case.synced("app").await;
+    case.refresh("app").await;
+    let once = settled_copies(operator.pid, &value).await;
+    for _ in 0..49 {
+        case.refresh("app").await;
+    }
+    let often = settled_copies(operator.pid, &value).await;
+    assert!(data(&case.secret("app").await)["K"] == value.as_bytes());
+    assert!(
+        copies(operator.pid, case.namespace.as_bytes()) > 0,
+        "the search finds what is there"
+    );
+    println!("copies of a value in memory: {once} after 1 refresh, {often} after 50");
+    assert_eq!(once, often, "copies pile up");
+    assert!(often <= MOST_COPIES, "{often} copies");
+    operator.terminate(&case.world.channels).await;
+}
+
+/// The fewest copies seen over a few looks: a look may meet a refresh that is under way.
+async fn settled_copies(pid: u32, value: &str) -> usize {
+    let mut fewest = usize::MAX;
+    for _ in 0..8 {
+        fewest = fewest.min(copies(pid, value.as_bytes()));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    fewest
+}
+
+/// How often the bytes stand in the writable memory of a process (`/proc/PID/mem`, proc(5)).
+fn copies(pid: u32, value: &[u8]) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let finder = aho_corasick::AhoCorasick::new([value]).unwrap();
+    let mut found = 0;
+    for (from, to) in maps.lines().filter_map(writable) {
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // A mapping may go away between the two reads.
+        if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
+            found += finder.find_iter(&bytes).count();
+        }
+    }
+    found
+}
+
+/// Start and end of a mapping that can be read and written.
+fn writable(line: &str) -> Option<(u64, u64)> {
+    let mut words = line.split_whitespace();
+    let (range, rights) = (words.next()?, words.next()?);
+    if !rights.starts_with("rw") || line.ends_with("[vvar]") {
+        return None;
+    }
+    let (from, to) = range.split_once('-')?;
+    let parse = |text| u64::from_str_radix(text, 16).ok();
+    Some((parse(from)?, parse(to)?))
+}

@@ -1,0 +1,221 @@
+//! Which namespace may read what, and that a refusal means: no call was made.
+
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use keyferry_testkit::{aws::Call, install::Rights};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    case::{Case, assert_holds, condition, data},
+    operators::Start,
+    reasons::assert_says,
+    world::role_arn,
+};
+
+crate::tests![tests:
+    an_entry_of_another_namespace_is_not_asked_for_until_a_policy_allows_it,
+    both_readings_of_a_name_must_be_allowed_before_any_call,
+    a_role_or_service_account_without_a_policy_is_not_asked_for,
+];
+
+crate::tests![own:
+    open_reads_what_enforce_refuses,
+    audit_reads_too_and_says_what_enforce_would_refuse,
+];
+
+crate::tests![alone:
+    unreadable_policies_stop_every_call_until_they_can_be_read,
+];
+
+async fn an_entry_of_another_namespace_is_not_asked_for_until_a_policy_allows_it(case: Case) {
+    let other = case.sibling("owner").await;
+    let value = other.value();
+    other.put("db", &value);
+    let mut spec = other.one("K", "db");
+    spec["refreshInterval"] = json!("10s");
+    case.binding("app", spec).await;
+    let status = case.failing("app", "AccessNotAllowed").await;
+    let entry = other.entry("db");
+    let says = [
+        entry.as_str(),
+        "{ns}",
+        "default",
+        "A cluster admin can add it",
+    ];
+    assert_says(&case, &condition(&status, "Synced"), &says);
+    case.refresh("app").await;
+    assert_eq!(other.calls().len(), 0, "no call was made");
+    case.allow("more", json!({"secrets": [entry]})).await;
+    case.synced("app").await;
+    let good = case.secret("app").await;
+    assert_holds(&good, &[("K", &value)]);
+
+    let policy = case.policy_name("more");
+    case.dynamic("SecretAccessPolicy")
+        .delete(&policy, &DeleteParams::default())
+        .await
+        .unwrap();
+    let status = case.failing("app", "AccessNotAllowed").await;
+    assert_says(
+        &case,
+        &condition(&status, "Synced"),
+        &["Last good value kept."],
+    );
+    let before = other.calls().len();
+    other.put("db", &other.value());
+    case.refresh("app").await;
+    assert_eq!(other.calls().len(), before, "no call was made");
+    assert!(
+        data(&case.secret("app").await) == data(&good),
+        "the last good Secret stays"
+    );
+    case.allow("more", json!({"secrets": [entry]})).await;
+    case.synced("app").await;
+}
+
+async fn both_readings_of_a_name_must_be_allowed_before_any_call(case: Case) {
+    let other = case.sibling("owner").await;
+    // Seen as a whole this is the name `db-abc123`; seen as name and suffix it is `db`.
+    other.put("db", &other.value());
+    other.put("db-abc123", &other.value());
+    case.allow("literal", json!({"secrets": [other.entry("db-abc123")]}))
+        .await;
+    let full = other
+        .world
+        .entries()
+        .arn(&other.entry("db-abc123"))
+        .unwrap();
+    let partial = &full[..full.len() - "-123456".len()];
+    let spec = json!({"data": [{"key": "K", "from": {"secret": partial}}]});
+    case.binding("app", spec).await;
+    case.failing("app", "AccessNotAllowed").await;
+    case.refresh("app").await;
+    assert_eq!(other.calls().len(), 0, "no call was made");
+    case.allow(
+        "both",
+        json!({"secrets": [other.entry("db-abc123"), other.entry("db")]}),
+    )
+    .await;
+    case.synced("app").await;
+}
+
+async fn a_role_or_service_account_without_a_policy_is_not_asked_for(case: Case) {
+    case.put("e", &case.value());
+    let role = role_arn(&case.namespace);
+    let annotations = json!({"eks.amazonaws.com/role-arn": role});
+    case.apply(json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "stranger", "annotations": annotations}}))
+        .await;
+    let sources = [
+        ("role", json!({"roleArn": role})),
+        ("account", json!({"serviceAccountName": "stranger"})),
+    ];
+    for (name, source) in sources {
+        let mut spec = case.one("K", "e");
+        spec["source"] = source;
+        case.binding(name, spec).await;
+        case.failing(name, "AccessNotAllowed").await;
+    }
+    assert_eq!(case.calls().len(), 0);
+    let asked = |call: &Call| call.ids.contains(&role);
+    assert!(
+        !case.world.aws.calls().iter().any(asked),
+        "STS was not asked"
+    );
+}
+
+async fn unreadable_policies_stop_every_call_until_they_can_be_read(case: Case) {
+    let name = case.operator_name();
+    case.put("e", &case.value());
+    let start = || {
+        Start::new(&name)
+            .rights(Rights::default())
+            .args(&["--min-refresh-interval=10s"])
+    };
+    let first = case.world.start_operator(start()).await.unwrap();
+    let mut spec = case.one("K", "e");
+    spec["refreshInterval"] = json!("10s");
+    case.binding("app", spec).await;
+    case.synced("app").await;
+    let good = case.secret("app").await;
+    assert!(first.terminate(&case.world.channels).await);
+
+    let start = start();
+    start.prepare(&case.world).await.unwrap();
+    let rules = case.without_policies(&name).await;
+    let second = case.world.launch_operator(start).await.unwrap();
+    let before = case.calls().len();
+    case.put("e", &case.value());
+    let status = case.failing("app", "PolicyUnreadable").await;
+    assert_says(
+        &case,
+        &condition(&status, "Synced"),
+        &[
+            "SecretAccessPolicy",
+            "operator may list it",
+            "Last good value kept.",
+        ],
+    );
+    assert_eq!(case.calls().len(), before, "no call was made");
+    assert!(
+        data(&case.secret("app").await) == data(&good),
+        "the last good Secret stays"
+    );
+    case.cluster_role(&name, rules).await;
+    case.synced("app").await;
+    assert!(second.terminate(&case.world.channels).await);
+}
+
+impl Case {
+    /// Takes the right to read policies away; returns the rules as they were.
+    async fn without_policies(&self, role: &str) -> Value {
+        let roles: Api<ClusterRole> = Api::all(self.world.client.clone());
+        let rules = json!(roles.get(role).await.unwrap().rules);
+        let mut fewer = rules.as_array().cloned().unwrap();
+        fewer.retain(|rule| {
+            !rule["resources"]
+                .to_string()
+                .contains("secretaccesspolicies")
+        });
+        self.cluster_role(role, json!(fewer)).await;
+        rules
+    }
+
+    async fn cluster_role(&self, role: &str, rules: Value) {
+        let roles: Api<ClusterRole> = Api::all(self.world.client.clone());
+        let patch = Patch::Merge(json!({"rules": rules}));
+        roles
+            .patch(role, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+}
+
+/// Another namespace's entry, read by an operator in that mode; what the operator logged.
+async fn read_elsewhere(case: &Case, mode: &str) -> String {
+    let other = case.sibling("owner").await;
+    let value = other.value();
+    other.put("db", &value);
+    let operator = case.operator(&[mode]).await;
+    case.binding("app", other.one("K", "db")).await;
+    case.synced("app").await;
+    assert_holds(&case.secret("app").await, &[("K", &value)]);
+    operator.terminate(&case.world.channels).await;
+    let logs = case.world.channels.logs();
+    let own = logs.iter().find(|(name, _)| *name == case.operator_name());
+    own.map(|(_, output)| output.text()).unwrap()
+}
+
+async fn open_reads_what_enforce_refuses(case: Case) {
+    read_elsewhere(&case, "--access-policy=open").await;
+}
+
+async fn audit_reads_too_and_says_what_enforce_would_refuse(case: Case) {
+    let log = read_elsewhere(&case, "--access-policy=audit").await;
+    let entry = format!("{}-owner/db", case.namespace);
+    let told = |line: &str| line.contains("AccessNotAllowed") && line.contains(&entry);
+    assert!(log.lines().any(told), "the audit trail names the read");
+}

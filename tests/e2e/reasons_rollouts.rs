@@ -1,0 +1,200 @@
+//! Reasons that a rollout gives.
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use keyferry_testkit::node::{Rule, Target, When};
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::{
+    case::{Case, assert_holds, condition, data, is},
+    reasons::assert_says,
+    workload::{Uses, deployment},
+};
+
+crate::tests![tests:
+    a_named_workload_that_does_not_exist_is_told,
+    more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted,
+    a_workload_that_was_unhealthy_before_is_told_apart,
+    a_template_changed_during_our_rollout_supersedes_it,
+    a_rollout_that_does_not_become_healthy_is_held,
+];
+
+async fn a_named_workload_that_does_not_exist_is_told(case: Case) {
+    case.put("e", &case.value());
+    let mut spec = case.one("K", "e");
+    spec["rollout"] = json!({"targets": [{"kind": "Deployment", "name": "absent"}]});
+    case.binding("app", spec).await;
+    let status = case.rolled_out("app", "False", "TargetNotFound").await;
+    assert_says(
+        &case,
+        &condition(&status, "RolledOut"),
+        &["Deployment", "absent", "rollout.targets"],
+    );
+    assert!(
+        is(&status, "Synced", "True", "Synced"),
+        "the Secret is good"
+    );
+    case.deploy("absent", 1, &[Uses::EnvFrom("app")]).await;
+    case.rolled_out("app", "True", "Synced").await;
+    assert_eq!(
+        case.settled("absent").await.generation,
+        1,
+        "nobody restarted it"
+    );
+}
+
+async fn more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted(case: Case) {
+    case.put("e", &case.value());
+    case.rolling("app", "K", "e").await;
+    // Paused and without pods: they cost the controllers nothing.
+    let make = |n: usize| {
+        let mut manifest = deployment(&format!("d-{n:03}"), 0, &[Uses::EnvFrom("app")]);
+        manifest["spec"]["paused"] = json!(true);
+        let object: Deployment = serde_json::from_value(manifest).unwrap();
+        let api = case.api::<Deployment>();
+        async move {
+            api.create(&PostParams::default(), &object)
+                .await
+                .map(drop)
+                .unwrap()
+        }
+    };
+    stream::iter((0..501).map(make))
+        .buffer_unordered(16)
+        .collect::<Vec<()>>()
+        .await;
+    let new = case.value();
+    case.put("e", &new);
+    case.refresh("app").await;
+    let status = case.rolled_out("app", "False", "TooManyTargets").await;
+    assert_says(
+        &case,
+        &condition(&status, "RolledOut"),
+        &["501", "500", "app", "targets"],
+    );
+    case.until_secret("app", "is current", |s| {
+        data(s.unwrap())["K"] == new.as_bytes()
+    })
+    .await;
+    let all = case
+        .api::<Deployment>()
+        .list(&Default::default())
+        .await
+        .unwrap();
+    assert!(
+        all.items.iter().all(|d| d.metadata.generation == Some(1)),
+        "none was restarted"
+    );
+    case.api::<Deployment>()
+        .delete("d-500", &Default::default())
+        .await
+        .unwrap();
+    case.refresh("app").await;
+    let cleared = |o: &Value| condition(o, "RolledOut")["reason"] != "TooManyTargets";
+    case.until("app", "clears once one is gone", cleared).await;
+}
+
+async fn a_workload_that_was_unhealthy_before_is_told_apart(case: Case) {
+    case.put("e", &case.value());
+    case.rolling("app", "K", "e").await;
+    case.deploy("web", 1, &[Uses::EnvFrom("app")]).await;
+    case.rolled_out("app", "True", "Synced").await;
+    let target = || Target::deployment("web");
+    case.world
+        .nodes
+        .set_rule(&case.namespace, target(), Rule::not_ready(When::Always));
+    let sick = case.poll(|| async {
+        let found = case.api::<Deployment>().get("web").await.unwrap();
+        (found
+            .status
+            .unwrap_or_default()
+            .ready_replicas
+            .unwrap_or_default()
+            == 0)
+            .then_some(())
+    });
+    assert!(sick.await.is_some());
+    let version = case.put("e", &case.value());
+    case.refresh("app").await;
+    let seen = |o: &Value| o["status"]["rollouts"][0]["state"] == "AlreadyUnhealthy";
+    let object = case.until("app", "told apart", seen).await;
+    assert!(
+        is(&object, "RolledOut", "Unknown", "AlreadyUnhealthy"),
+        "{}",
+        object["status"]
+    );
+    assert_says(&case, &condition(&object, "RolledOut"), &["web", "before"]);
+    case.world.nodes.clear_rules(&case.namespace, target());
+    case.rolled_out_at("app", &version).await;
+}
+
+async fn a_template_changed_during_our_rollout_supersedes_it(case: Case) {
+    case.put("e", &case.value());
+    case.rolling("app", "K", "e").await;
+    case.deploy("web", 1, &[Uses::EnvFrom("app")]).await;
+    case.rolled_out("app", "True", "Synced").await;
+    let target = || Target::deployment("web");
+    case.world
+        .nodes
+        .set_rule(&case.namespace, target(), Rule::not_ready(When::NewPod(1)));
+    case.put("e", &case.value());
+    case.refresh("app").await;
+    let rolling = |o: &Value| o["status"]["rollouts"][0]["state"] == "Progressing";
+    case.until("app", "our rollout is under way", rolling).await;
+    let theirs = json!({"spec": {"template": {"metadata": {"annotations": {"deploy": "42"}}}}});
+    case.api::<Deployment>()
+        .patch("web", &PatchParams::default(), &Patch::Merge(theirs))
+        .await
+        .unwrap();
+    let seen = |o: &Value| o["status"]["rollouts"][0]["state"] == "Superseded";
+    let object = case.until("app", "superseded", seen).await;
+    assert!(
+        is(&object, "RolledOut", "Unknown", "Superseded"),
+        "{}",
+        object["status"]
+    );
+    assert_says(&case, &condition(&object, "RolledOut"), &["web"]);
+    case.world.nodes.clear_rules(&case.namespace, target());
+    case.rolled_out("app", "True", "Synced").await;
+}
+
+async fn a_rollout_that_does_not_become_healthy_is_held(case: Case) {
+    case.put("e", &case.value());
+    let mut spec = case.one("K", "e");
+    spec["rollout"] = json!({"timeout": "10s"});
+    case.binding("app", spec).await;
+    case.synced("app").await;
+    let before = case.deploy("web", 2, &[Uses::EnvFrom("app")]).await;
+    case.rolled_out("app", "True", "Synced").await;
+    let target = || Target::deployment("web");
+    let crash = || Rule::crash(When::NewPod(1), 1);
+    case.world
+        .nodes
+        .set_rule(&case.namespace, target(), crash());
+    let new = case.value();
+    case.put("e", &new);
+    case.refresh("app").await;
+    let status = case.rolled_out("app", "False", "Held").await;
+    assert_says(
+        &case,
+        &condition(&status, "RolledOut"),
+        &[
+            "web",
+            "kubectl describe deployment/web",
+            "Put a corrected value",
+        ],
+    );
+    let failed = |o: &Value| is(o, "Ready", "True", "RolloutFailed");
+    case.until("app", "Ready sums it up", failed).await;
+    assert_holds(&case.secret("app").await, &[("K", &new)]);
+    let kept = case.pod_uids("web").intersection(&before.pods).count();
+    assert!(kept >= 1, "old pods serve on");
+    // A corrected value cures it.
+    let version = case.put("e", &case.value());
+    case.world.nodes.clear_rules(&case.namespace, target());
+    case.refresh("app").await;
+    case.rolled_out_at("app", &version).await;
+    case.until("app", "Ready again", |o| is(o, "Ready", "True", "Synced"))
+        .await;
+}
