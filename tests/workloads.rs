@@ -320,7 +320,11 @@ async fn back_to_the_baseline_brings_back_the_original_replica_set_with_its_runn
     })
     .await;
     let after = place.pods().await;
-    assert!(after.keys().eq(pods.keys()), "the same pods");
+    assert_eq!(
+        after.keys().collect::<Vec<_>>(),
+        pods.keys().collect::<Vec<_>>(),
+        "the same pods"
+    );
     assert!(
         after
             .iter()
