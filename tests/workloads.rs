@@ -314,6 +314,11 @@ async fn back_to_the_baseline_brings_back_the_original_replica_set_with_its_runn
     })
     .await;
     place.until_healthy().await;
+    // A pod that is being deleted is listed until its node lets it go.
+    until("as many pods as before", || async {
+        place.pods().await.len() == pods.len()
+    })
+    .await;
     let after = place.pods().await;
     assert_eq!(
         after.keys().collect::<Vec<_>>(),

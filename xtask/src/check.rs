@@ -8,11 +8,12 @@ use crate::workspace::{Ended, cargo};
 
 /// Runs every stage, prints its time, fails at the end if one of them failed.
 pub fn run() -> Ended {
-    let stages: [(&str, Stage); 4] = [
+    let stages: [(&str, Stage); 5] = [
         ("format", format),
         ("lints", lints),
         ("generated files", generated),
         ("documentation", documentation),
+        ("templates in a release build", templates_in_release),
     ];
     let mut failed = Vec::new();
     for (name, stage) in stages {
@@ -61,6 +62,20 @@ fn documentation() -> Ended {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"])?;
     doc.env("RUSTDOCFLAGS", "-D warnings");
     done(doc)
+}
+
+/// Hostile templates meet other stack frames in an optimised build than in the one that is tested.
+fn templates_in_release() -> Ended {
+    let tests = [
+        "test",
+        "--release",
+        "--package",
+        "keyferry",
+        "--lib",
+        "--quiet",
+        "core::template",
+    ];
+    done(cargo(&tests)?)
 }
 
 fn done(mut command: Command) -> Ended {

@@ -65,7 +65,7 @@ fn wanted() -> Ended<Files> {
 
 /// What the binary prints for a verb.
 fn printed(verb: &str) -> Ended<String> {
-    let output = cargo(&["run", "--quiet", "--package", "keyferry", "--", verb])?
+    let output = cargo(&["run", "--quiet", "--bin", "keyferry", "--", verb])?
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(20);
 
 /// The operator's binary, in the profile that this program was built in.
 pub(crate) async fn operator(screen: &Screen) -> Ended<PathBuf> {
-    let mut build = cargo(&["build", "--package", "keyferry", "--bin", "keyferry"])?;
+    let mut build = cargo(&["build", "--bin", "keyferry"])?;
     build.stderr(Stdio::piped());
     let mut group = Group::start(build)?;
     let mut said = Vec::new();
