@@ -1,6 +1,7 @@
 //! The test bed: real parts where a real part can run on a laptop, and
 //! simulations with real limits where it cannot.
 //!
+//! - [`admission`]: holds a write at the API server until a test lets it go.
 //! - [`aws`]: Secrets Manager, STS and the Pod Identity agent on loopback.
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
@@ -10,6 +11,7 @@
 //!
 //! Nothing here belongs to the operator; the operator never depends on it.
 
+pub mod admission;
 pub mod aws;
 pub mod canary;
 pub mod control_plane;

@@ -1,6 +1,9 @@
 //! What restarts workloads, what does not, and how it is told.
 
-use keyferry_testkit::node::{Rule, Target, When};
+use keyferry_testkit::{
+    admission::Door,
+    node::{Rule, Target, When},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,7 +19,7 @@ crate::tests![tests:
     users_by_env_env_from_and_volume_are_found_and_restarted,
     named_targets_are_restarted_and_no_other,
     the_last_new_pod_unready_is_progressing_and_not_healthy,
-    a_deployment_created_around_the_write_ends_with_the_new_bytes,
+    a_deployment_created_between_the_listing_and_the_write_ends_with_the_new_bytes,
     a_workload_that_opts_out_is_left_alone,
 ];
 
@@ -181,28 +184,42 @@ async fn the_last_new_pod_unready_is_progressing_and_not_healthy(case: Case) {
     );
 }
 
-async fn a_deployment_created_around_the_write_ends_with_the_new_bytes(case: Case) {
+async fn a_deployment_created_between_the_listing_and_the_write_ends_with_the_new_bytes(
+    case: Case,
+) {
     let (one, two) = (case.value(), case.value());
     case.put("db", &one);
     case.rolling("app", "PASSWORD", "db").await;
     case.deploy("anchor", 1, &[Uses::EnvFrom("app")]).await;
     case.rolled_out("app", "True", "Synced").await;
+    let client = case.world.client.clone();
+    let door = Door::before(client, &case.namespace, "app").await.unwrap();
+    door.close();
     let version = case.put("db", &two);
-    let names: Vec<String> = (0..6).map(|n| format!("late-{n}")).collect();
-    let burst = async {
-        for name in &names {
-            case.apply(deployment(name, 1, &[Uses::EnvFrom("app")]))
-                .await;
-        }
-    };
-    tokio::join!(burst, case.refresh("app"));
-    case.rolled_out_at("app", &version).await;
-    for name in &names {
-        let new = case
-            .poll(|| async { case.all_captured(name, "PASSWORD", &two).then_some(()) })
+    let late = async {
+        door.until_held().await.unwrap();
+        // The consumers are listed and their intent is recorded; the bytes are not written yet.
+        case.apply(deployment("late", 1, &[Uses::EnvFrom("app")]))
             .await;
-        assert!(new.is_some(), "{name} does not run with the new bytes");
-    }
+        let old = case
+            .poll(|| async { case.all_captured("late", "PASSWORD", &one).then_some(()) })
+            .await;
+        assert!(
+            old.is_some(),
+            "the late Deployment starts with the old bytes"
+        );
+        door.open();
+    };
+    tokio::join!(late, case.refresh("app"));
+    case.rolled_out_at("app", &version).await;
+    let new = case
+        .poll(|| async { case.all_captured("late", "PASSWORD", &two).then_some(()) })
+        .await;
+    assert!(
+        new.is_some(),
+        "the late Deployment does not run with the new bytes"
+    );
+    door.remove().await.unwrap();
 }
 
 async fn a_workload_that_opts_out_is_left_alone(case: Case) {

@@ -23,7 +23,7 @@ mod secrets_manager;
 mod seed;
 mod store;
 mod sts;
-mod tls;
+pub(crate) mod tls;
 mod tokens;
 
 use std::collections::HashMap;

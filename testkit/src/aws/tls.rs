@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::serve::Listener;
+use axum::{Router, serve::Listener};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
@@ -56,23 +56,28 @@ impl FakeAws {
     /// # Errors
     /// When a name is no DNS name or no port can be bound.
     pub async fn start_tls(&self, names: &[&str]) -> io::Result<TlsEndpoint> {
-        let (config, ca_pem) = certificate(names)?;
-        let tcp = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = tcp.local_addr()?;
-        let (sender, ready) = mpsc::channel(64);
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TlsListener { address, ready };
-        let app = router(self.shared.clone());
-        let serving = tokio::spawn(async move {
-            let _ = axum::serve(listener, app).await;
-        });
-        let accepting = tokio::spawn(accept_all(tcp, acceptor, sender));
-        Ok(TlsEndpoint {
-            address,
-            ca_pem,
-            tasks: [serving, accepting],
-        })
+        serve(router(self.shared.clone()), names).await
     }
+}
+
+/// Serves a router over HTTPS on a free port, with a fresh certificate for `localhost`, `127.0.0.1`
+/// and these names.
+pub(crate) async fn serve(app: Router, names: &[&str]) -> io::Result<TlsEndpoint> {
+    let (config, ca_pem) = certificate(names)?;
+    let tcp = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = tcp.local_addr()?;
+    let (sender, ready) = mpsc::channel(64);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TlsListener { address, ready };
+    let serving = tokio::spawn(async move {
+        let _ = axum::serve(listener, app).await;
+    });
+    let accepting = tokio::spawn(accept_all(tcp, acceptor, sender));
+    Ok(TlsEndpoint {
+        address,
+        ca_pem,
+        tasks: [serving, accepting],
+    })
 }
 
 /// A new authority and a server certificate of it.
