@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 crate::tests![tests:
     a_secret_edited_by_hand_is_repaired_by_the_watch,
     a_secret_deleted_by_hand_comes_back_by_the_watch,
+    a_disturbed_secret_is_repaired_while_its_source_holds_a_placeholder,
     an_adopted_secret_keeps_unknown_keys_and_ours_are_repaired,
     an_endless_opponent_is_named_as_fought_and_writes_stay_bounded,
     a_foreign_secret_is_not_touched_and_its_manager_is_named,
@@ -78,6 +79,31 @@ async fn a_secret_deleted_by_hand_comes_back_by_the_watch(case: Case) {
         revision(&old),
         "the same bytes keep their revision"
     );
+}
+
+async fn a_disturbed_secret_is_repaired_while_its_source_holds_a_placeholder(case: Case) {
+    let value = case.value();
+    case.put("db", &value);
+    let mut spec = rarely(case.one("PASSWORD", "db"));
+    spec["validate"] = json!({"rejectPlaceholders": true});
+    case.binding("app", spec).await;
+    case.synced("app").await;
+    let good = case.secret("app").await;
+    case.put("db", "CHANGEME");
+    case.refresh("app").await;
+    let refused = |o: &Value| is(o, "Ready", "True", "CandidateRejected");
+    case.until("app", "is refused", refused).await;
+    let repaired = |s: Option<&Secret>| s.is_some_and(|s| data(s) == data(&good));
+    let edit = json!({"stringData": {"PASSWORD": "overwritten by hand"}});
+    case.patch_secret("app", "kubectl-edit", edit).await;
+    case.until_secret("app", "is repaired", repaired).await;
+    case.api::<Secret>()
+        .delete("app", &DeleteParams::default())
+        .await
+        .unwrap();
+    let again = case.until_secret("app", "comes back", repaired).await;
+    assert_eq!(again.map(|s| revision(&s)), Some(revision(&good)));
+    case.until("app", "is refused still", refused).await;
 }
 
 async fn an_adopted_secret_keeps_unknown_keys_and_ours_are_repaired(case: Case) {
