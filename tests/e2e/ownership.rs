@@ -192,6 +192,11 @@ async fn a_foreign_secret_is_not_touched_and_its_manager_is_named(case: Case) {
         foreign.resource_version(),
         "not touched"
     );
+    case.api::<Secret>()
+        .delete("app", &DeleteParams::default())
+        .await
+        .unwrap();
+    case.synced("app").await;
 }
 
 async fn a_foreign_secret_that_wins_the_create_race_is_not_touched(case: Case) {
