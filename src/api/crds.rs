@@ -1,6 +1,6 @@
 //! The two CustomResourceDefinitions, complete: what `crds/` and the chart hold.
 //!
-//! Owns the assembly. Shapes come from the types, bounds and rules from [`super::schema`].
+//! Owns the assembly. Shapes come from the types, bounds and rules from `api::schema`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps,
