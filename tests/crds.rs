@@ -11,6 +11,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use keyferry_testkit::shared::{Bed, bed};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -154,4 +155,30 @@ async fn an_applied_example_keeps_its_spec_and_waits_for_the_operator() {
         let gone = kubectl(bed, &["delete", "-n", &namespace, "-f", file]).await;
         assert!(gone.status.success(), "{file}: {}", words(&gone));
     }
+}
+
+#[tokio::test]
+async fn the_bindings_of_a_whole_system_keep_their_specs_too() {
+    let bed = with_crds().await;
+    let namespace = bed.namespace("estate").await.unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/estate/bindings.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    let mut seen = 0;
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let mut written = Value::deserialize(document).unwrap();
+        written["metadata"]["namespace"] = json!(namespace);
+        let name = written["metadata"]["name"].as_str().unwrap().to_owned();
+        let manifest = written.to_string();
+        let applied = bed
+            .plane
+            .kubectl(&["apply", "-f", "-"], Some(manifest.as_bytes()))
+            .await
+            .unwrap();
+        assert!(applied.status.success(), "{name}: {}", words(&applied));
+        let got = kubectl(bed, &["get", "esb", &name, "-n", &namespace, "-o", "json"]).await;
+        let live: Value = serde_json::from_slice(&got.stdout).unwrap();
+        assert_eq!(live["spec"], written["spec"], "{name}");
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
 }
