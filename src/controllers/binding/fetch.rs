@@ -148,7 +148,7 @@ impl Reader<'_> {
             .hub
             .read(ask, self.freshness)
             .await
-            .map_err(|finding| self.addressed(finding))?;
+            .map_err(|finding| self.denied(ask, finding))?;
         self.gatekeeper.answer(&entry)?;
         Ok(entry)
     }
@@ -218,6 +218,18 @@ impl Reader<'_> {
             }
             before
         })
+    }
+
+    /// A read that AWS denies goes on the audit trail like one that the policies refuse.
+    fn denied(&self, ask: &EntryAsk, finding: Finding) -> Finding {
+        if matches!(
+            finding.reason,
+            Reason::AccessDenied | Reason::KmsAccessDenied
+        ) {
+            self.gatekeeper
+                .audit(finding.reason, ask.id.display(), &finding.fact);
+        }
+        self.addressed(finding)
     }
 
     fn addressed(&self, finding: Finding) -> Finding {

@@ -112,18 +112,18 @@ impl<'a> Gatekeeper<'a> {
         match access::check(self.context.settings.access, &self.policies, &request) {
             Ok(Allowed::ByPolicy(_) | Allowed::Open) => Ok(()),
             Ok(Allowed::AuditOnly(refused)) => {
-                self.audit(&named, &refused.to_string());
+                self.audit(Reason::AccessNotAllowed, &named, &refused.to_string());
                 Ok(())
             }
             Err(refused) => {
-                self.audit(&named, &refused.to_string());
+                self.audit(Reason::AccessNotAllowed, &named, &refused.to_string());
                 Err(Finding::from(&*refused))
             }
         }
     }
 
-    /// Said once per binding and refusal, not at every pass.
-    fn audit(&self, entry: &str, why: &str) {
+    /// Puts a refusal on the audit trail: once per binding and refusal, not at every pass.
+    pub fn audit(&self, reason: Reason, entry: &str, why: &str) {
         let key = &self.observed.key;
         let news = self
             .context
@@ -133,7 +133,7 @@ impl<'a> Gatekeeper<'a> {
                 namespace: &key.namespace,
                 binding: &key.name,
                 entry,
-                reason: Reason::AccessNotAllowed,
+                reason,
             });
         }
     }
