@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, entry::SecretArn, glob::Glob};
+use super::{Finding, entry::SecretArn, glob::Glob, reference::readings};
 use crate::api::{Reason, SecretAccessPolicy, names::BUILT_IN_POLICY};
 
 pub mod file;
@@ -213,19 +213,6 @@ impl Asked {
     pub fn arn(arn: &SecretArn) -> Self {
         Self::Entry(readings(&arn.resource))
     }
-}
-
-/// The names that an ARN's resource may stand for: the text itself, and without the hyphen and six
-/// characters that AWS appends. Which one it is, only AWS knows.
-pub fn readings(resource: &str) -> Vec<String> {
-    let bare = resource.rsplit_once('-').and_then(|(bare, suffix)| {
-        let six = suffix.len() == 6 && suffix.bytes().all(|c| c.is_ascii_alphanumeric());
-        (six && !bare.is_empty()).then_some(bare)
-    });
-    std::iter::once(resource)
-        .chain(bare)
-        .map(str::to_owned)
-        .collect()
 }
 
 /// Why a request passes.

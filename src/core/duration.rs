@@ -92,7 +92,10 @@ mod tests {
     fn human_is_short_and_parses_back() {
         for (seconds, text) in [
             (0, "0s"),
+            (48, "48s"),
             (80, "1m20s"),
+            (600, "10m"),
+            (630, "10m30s"),
             (86_400, "24h"),
             (5400, "1h30m"),
             (3601, "1h1s"),

@@ -223,12 +223,10 @@ impl SecretId {
     /// if it ends in a hyphen and six letters or digits, also without them. Which one holds is known
     /// only from AWS's reply, so all must be allowed before the call.
     pub fn readings(&self) -> Vec<String> {
-        let literal = self.display();
-        let mut all = vec![literal.to_owned()];
-        if let (Self::Arn(_), Some(bare)) = (self, without_suffix(literal)) {
-            all.push(bare.to_owned());
+        match self {
+            Self::Name(name) => vec![name.clone()],
+            Self::Arn(arn) => readings(&arn.resource),
         }
-        all
     }
 
     /// Region of an ARN.
@@ -248,9 +246,13 @@ impl SecretId {
     }
 }
 
-/// [`SecretId::readings`], for callers that prefer a function.
-pub fn readings(id: &SecretId) -> Vec<String> {
-    id.readings()
+/// The names that an ARN's resource may stand for: the text itself, and without the hyphen and six
+/// characters that AWS appends. Which one it is, only AWS knows.
+pub fn readings(resource: &str) -> Vec<String> {
+    std::iter::once(resource)
+        .chain(without_suffix(resource))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The text before a hyphen and six letters or digits at the end; None without them or with nothing before.

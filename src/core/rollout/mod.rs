@@ -18,7 +18,6 @@ pub mod record;
 pub mod step;
 pub mod summary;
 mod verdict;
-pub mod words;
 pub mod workload;
 
 #[cfg(test)]

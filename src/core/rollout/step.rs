@@ -10,10 +10,12 @@ use super::{
     intent::{absorb, rebase},
     marker,
     verdict::{Verdict, set},
-    words,
     workload::{Markers, Workload},
 };
-use crate::api::status::{RolloutState, RolloutStatus};
+use crate::{
+    api::status::{RolloutState, RolloutStatus},
+    core::duration,
+};
 
 /// How long the newest intent waits for others about the same workload.
 pub const COALESCING: Duration = Duration::from_secs(3);
@@ -250,7 +252,7 @@ impl<'a> Scene<'a> {
         let message = format!(
             "{} is in the middle of another rollout; it is restarted after that, at the latest {} after the change.",
             self.workload.label(),
-            words::duration(self.timeout())
+            duration::human(self.timeout())
         );
         self.set_all(ready, RolloutState::Pending, &message);
         self.requeue = sooner(self.requeue, Some(left));

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{health::Health, words, workload::Workload};
-use crate::api::status::{RolloutState, RolloutStatus};
+use super::{health::Health, workload::Workload};
+use crate::{
+    api::status::{RolloutState, RolloutStatus},
+    core::duration,
+};
 
 /// The verdict on an entry whose marker is out.
 pub(super) struct Verdict<'a> {
@@ -45,7 +48,7 @@ impl Verdict<'_> {
             Health::Skipped(reason) => set(entry, RolloutState::Skipped, reason.clone()),
             Health::Failed(reason) => set(entry, RolloutState::Held, self.held(reason)),
             Health::Progressing { .. } if self.expired => {
-                let reason = format!("no progress in {}", words::duration(self.timeout));
+                let reason = format!("no progress in {}", duration::human(self.timeout));
                 set(entry, RolloutState::Held, self.held(&reason));
             }
             _ => {
