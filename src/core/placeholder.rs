@@ -26,7 +26,7 @@ pub fn placeholder(value: &[u8]) -> Option<&'static str> {
     whole(&lower)
         .or_else(|| enclosed(text))
         .or_else(|| masked(text, &lower))
-        .or_else(|| phrase(&words, is_address))
+        .or_else(|| phrase(text, &words, is_address))
         .or_else(|| to_do(text, &lower))
         .or_else(|| {
             if is_address {
@@ -57,26 +57,35 @@ fn whole(lower: &str) -> Option<&'static str> {
 fn enclosed(text: &str) -> Option<&'static str> {
     let inside = |open: &str, close: &str| text.strip_prefix(open)?.strip_suffix(close);
     let is_word = |c: char| c.is_alphanumeric() || " _-.".contains(c);
-    if inside("<", ">").is_some_and(|t| !t.contains(['<', '>', '/', '='])) {
-        return Some("<...>");
-    }
-    if inside("${", "}").is_some_and(|t| !t.contains(['{', '}'])) {
-        return Some("${...}");
-    }
-    if inside("{{", "}}").is_some_and(|t| !t.contains(['{', '}'])) {
-        return Some("{{...}}");
+    let marks = [
+        ("<", ">", "<...>"),
+        ("${", "}", "${...}"),
+        ("{{", "}}", "{{...}}"),
+    ];
+    for (open, close, rule) in marks {
+        if inside(open, close).is_some_and(is_prose) {
+            return Some(rule);
+        }
     }
     if inside("[", "]")
         .is_some_and(|t| t.starts_with(char::is_alphabetic) && t.chars().all(is_word))
     {
         return Some("[...]");
     }
-    let has_part =
-        !text.starts_with('<') && text.match_indices('<').any(|(i, _)| is_angle_part(text, i));
-    has_part.then_some("<...>")
+    let mut parts = text.match_indices('<');
+    parts
+        .any(|(i, _)| is_angle_part(text, i))
+        .then_some("<...>")
+}
+
+/// Words as people write them. Generated passwords may begin and end like a placeholder, but hold other signs.
+fn is_prose(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_alphanumeric() || " _-.,:'|…".contains(c))
 }
 
 /// Whether `<word>` begins at `open` and stands between signs, as in `https://<host>/` or `<user>:<password>@`.
+/// Outside of a URL it must be a word that is known: random signs can look the same.
 fn is_angle_part(text: &str, open: usize) -> bool {
     let after = &text[open + 1..];
     let Some(close) = after.find('>') else {
@@ -86,7 +95,12 @@ fn is_angle_part(text: &str, open: usize) -> bool {
     let before = text[..open].chars().next_back();
     let behind = after[close + 1..].chars().next();
     let sign = |c: Option<char>| c.is_none_or(|c| "/:@.?&=, -_".contains(c));
+    let known = |part: &str| {
+        let part = part.to_lowercase();
+        OBJECTS.contains(&part.as_str()) || NOUNS.contains(&part.as_str())
+    };
     word.len() >= 3
+        && (text.contains("://") || word.split(['_', '-', ' ']).any(known))
         && word.chars().all(|c| c.is_alphabetic() || "_- ".contains(c))
         && sign(before)
         && sign(behind)
@@ -181,7 +195,7 @@ fn repeated(lower: &str) -> bool {
 }
 
 /// Phrases that are left-overs wherever they stand, also as a part of a URL.
-fn phrase(words: &[&str], is_address: bool) -> Option<&'static str> {
+fn phrase(text: &str, words: &[&str], is_address: bool) -> Option<&'static str> {
     let has = |first: &str, second: &[&str]| {
         words
             .windows(2)
@@ -208,7 +222,7 @@ fn phrase(words: &[&str], is_address: bool) -> Option<&'static str> {
     if has("your", &OBJECTS) || words.iter().any(|w| is_joined_your(w)) {
         return Some("your-...");
     }
-    if !is_address && words.first() == Some(&"your") && words.len() > 1 {
+    if !is_address && words.first() == Some(&"your") && words.len() > 1 && is_prose(text) {
         return Some("your-...");
     }
     (!is_address && starts(&["placeholder"])).then_some("placeholder")

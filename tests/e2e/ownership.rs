@@ -82,8 +82,7 @@ async fn a_secret_deleted_by_hand_comes_back_by_the_watch(case: Case) {
 }
 
 async fn a_disturbed_secret_is_repaired_while_its_source_holds_a_placeholder(case: Case) {
-    let value = case.value();
-    case.put("db", &value);
+    case.put("db", &case.plain());
     let mut spec = rarely(case.one("PASSWORD", "db"));
     spec["validate"] = json!({"rejectPlaceholders": true});
     case.binding("app", spec).await;
