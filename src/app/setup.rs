@@ -26,7 +26,7 @@ use crate::{
         InstallKey, ParseSettings,
         access::{Policy, parse_policy_file},
     },
-    source::{Outcome, SourceEvent, SourceMetrics, SourceSettings, Sources, TokenRequester},
+    source::{SourceEvent, SourceMetrics, SourceSettings, Sources, TokenRequester},
     telemetry::{http::ReadyCheck, metrics::Metrics},
 };
 
@@ -180,6 +180,7 @@ async fn sources(
     source.timeouts.read = settings.aws_timeouts.read;
     source.timeouts.attempt = settings.aws_timeouts.read;
     source.timeouts.operation = settings.aws_timeouts.operation;
+    source.quota_share = settings.aws_quota_share;
     source.reads.reuse = settings.value_reuse;
     source.reads.parallel = PARALLEL_READS;
     let (client, timeout) = (client.clone(), settings.kube_timeout);
@@ -206,10 +207,13 @@ fn count(metrics: &Metrics, event: SourceEvent) {
             duration,
         } => {
             metrics.aws_request(operation.as_str(), outcome.as_str(), duration);
-            if outcome == Outcome::Throttled {
-                metrics.aws_throttled();
-            }
         }
+        SourceEvent::Throttled => metrics.aws_throttled(),
+        SourceEvent::Retried(operation) => metrics.aws_retried(operation.as_str()),
+        SourceEvent::Waited {
+            operation,
+            duration,
+        } => metrics.aws_waited(operation.as_str(), duration),
         SourceEvent::ReadAsked => metrics.reads(1, 0),
         SourceEvent::ReadMade => metrics.reads(0, 1),
         SourceEvent::ReadReused | SourceEvent::BatchDenied | SourceEvent::CredentialsRebuilt => {}

@@ -62,6 +62,10 @@ pub struct RunArgs {
     #[arg(long, env = "KEYFERRY_VALUE_REUSE", default_value = "5s", value_parser = duration::parse)]
     value_reuse: Duration,
 
+    /// Part of AWS's request quotas to use, above 0 and at most 1; divide it by the clusters of an account
+    #[arg(long, env = "KEYFERRY_AWS_QUOTA_SHARE", default_value = "0.2", value_parser = share)]
+    aws_quota_share: f64,
+
     /// Limit for the connection to an AWS endpoint
     #[arg(long, env = "KEYFERRY_AWS_CONNECT_TIMEOUT", default_value = "3s", value_parser = timeout)]
     aws_connect_timeout: Duration,
@@ -103,7 +107,7 @@ pub struct AwsTimeouts {
 }
 
 /// How the operator runs. Valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Namespaces to work in, sorted, each once; empty: all.
     pub watch_namespaces: Vec<String>,
@@ -123,6 +127,8 @@ pub struct Settings {
     pub allow_service_account_identity: bool,
     /// How long a fetched value may be reused; zero: not at all.
     pub value_reuse: Duration,
+    /// The part of AWS's request quotas to use, above 0 and at most 1.
+    pub aws_quota_share: f64,
     /// Limits of an AWS call.
     pub aws_timeouts: AwsTimeouts,
     /// Limit of a request to the API server.
@@ -172,6 +178,7 @@ impl RunArgs {
             min_refresh_interval: self.min_refresh_interval,
             allow_service_account_identity: self.allow_service_account_identity,
             value_reuse: self.value_reuse,
+            aws_quota_share: self.aws_quota_share,
             aws_timeouts,
             kube_timeout: self.kube_timeout,
             http_address: self.http_address,
@@ -190,6 +197,14 @@ fn timeout(text: &str) -> Result<Duration, String> {
     } else {
         Err("must be between 100ms and 10m".into())
     }
+}
+
+/// A part of something: more than nothing, at most all of it.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok();
+    share
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| "must be a number above 0 and at most 1".into())
 }
 
 /// Sorted, each once. A variable that is set but empty, as manifests have it, means none.
@@ -254,6 +269,7 @@ mod tests {
         assert_eq!(settings.access_policy, AccessMode::Enforce);
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(60));
         assert_eq!(settings.value_reuse, Duration::from_secs(5));
+        assert!((settings.aws_quota_share - 0.2).abs() < f64::EPSILON);
         assert!(!settings.allow_service_account_identity);
         assert_eq!(settings.http_address.to_string(), "[::]:8080");
         assert_eq!(
@@ -266,12 +282,13 @@ mod tests {
     fn flags_become_settings() {
         let settings = read(
             "--watch-namespaces estate,bizi,estate --access-policy audit --min-refresh-interval 10s \
-             --http-address 127.0.0.1:0 --log-format text --log-level debug --allow-service-account-identity",
+             --aws-quota-share 0.05 --http-address 127.0.0.1:0 --log-format text --log-level debug --allow-service-account-identity",
         )
         .unwrap();
         assert_eq!(settings.watch_namespaces, ["bizi", "estate"]);
         assert_eq!(settings.access_policy, AccessMode::Audit);
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(10));
+        assert!((settings.aws_quota_share - 0.05).abs() < f64::EPSILON);
         assert_eq!(settings.http_address.port(), 0);
         assert!(settings.allow_service_account_identity);
         assert_eq!(settings.log_filter, "debug");
@@ -297,6 +314,10 @@ mod tests {
                 "must not be shorter than --aws-connect-timeout",
             ),
             ("--value-reuse 5m", "--value-reuse must be at most 60s"),
+            ("--aws-quota-share 0", "above 0 and at most 1"),
+            ("--aws-quota-share 1.01", "above 0 and at most 1"),
+            ("--aws-quota-share NaN", "above 0 and at most 1"),
+            ("--aws-quota-share=-0.1", "above 0 and at most 1"),
             ("--cluster-name a/b", "STS session name"),
             ("--log-level info,keyferry=loud", "not a log filter"),
             ("--http-address 8080", "--http-address"),

@@ -1,11 +1,15 @@
-//! The Secrets Manager calls themselves: one session check, one count, plain types out. No decisions.
+//! The Secrets Manager calls themselves: one session check, one budget, one count, plain types out.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{
     Client,
-    config::{Builder, IdentityCache, Region, retry::RetryPartition},
+    config::{Builder, IdentityCache, Region, retry::RetryConfig},
     operation::{
         batch_get_secret_value::BatchGetSecretValueOutput, get_secret_value::GetSecretValueOutput,
     },
@@ -18,23 +22,59 @@ use jiff::Timestamp;
 
 use super::{
     batch::BatchReply,
-    credentials::Credentials,
+    budget::{Budget, Budgets, Lane},
+    credentials::{Credentials, Session},
     failure::{Failure, Refusal},
     metrics::{Operation, Outcome, SourceEvent, SourceMetrics},
 };
-use crate::core::{Entry, EntryValue, SecretValue, VersionSelector};
+use crate::core::{Entry, EntryValue, SecretValue, VersionSelector, schedule::jittered};
+
+/// Attempts of one operation where nothing else is said (source: AWS SDKs, standard retry mode).
+const ATTEMPTS: u32 = 3;
+/// Wait before the second attempt; it doubles with each further one.
+const BACKOFF: Duration = Duration::from_millis(200);
 
 /// Secrets Manager as one hub calls it.
 pub(super) struct Calls {
     client: Client,
     pub credentials: Arc<Credentials>,
     metrics: SourceMetrics,
+    pace: Pace,
+    region: String,
+    /// Attempts of one operation.
+    attempts: u32,
+    /// Used while nobody knows whose account it is.
+    unknown: Arc<Budget>,
+}
+
+/// What bounds calls: the same for every hub.
+#[derive(Clone)]
+pub(super) struct Pace {
+    pub budgets: Arc<Budgets>,
+    /// All attempts of one operation, and before that the wait for a turn.
+    pub patience: Duration,
+    /// Random, between 0 and 1.
+    pub chance: fn() -> f64,
 }
 
 /// One page of a listing.
 pub(super) struct Page {
     pub entries: Vec<SecretListEntry>,
     pub next: Option<String>,
+}
+
+/// What DescribeSecret tells of an entry.
+#[allow(dead_code, reason = "the sweep will read it")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Described {
+    /// Full ARN.
+    pub arn: String,
+    /// Friendly name.
+    pub name: String,
+    /// Marked for deletion: its value cannot be read.
+    pub deleted: bool,
+    /// Version ids with their staging labels; versions without a label are not told.
+    pub versions: BTreeMap<String, Vec<String>>,
 }
 
 impl Calls {
@@ -44,13 +84,14 @@ impl Calls {
         region: &str,
         credentials: Arc<Credentials>,
         metrics: SourceMetrics,
+        pace: Pace,
     ) -> Self {
-        // Own retry budget: the SDK's default one is shared by every account the process talks to.
+        // One attempt: the SDK's own further ones would go past the budget, and their throttles unseen.
         let mut config = Builder::from(sdk)
             .region(Region::new(region.to_owned()))
             .identity_cache(IdentityCache::no_cache())
             .credentials_provider(credentials.signer())
-            .retry_partition(RetryPartition::custom("keyferry-secretsmanager").build());
+            .retry_config(RetryConfig::disabled());
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
@@ -58,13 +99,24 @@ impl Calls {
             client: Client::from_conf(config.build()),
             credentials,
             metrics,
+            unknown: Arc::new(pace.budgets.apart()),
+            region: region.to_owned(),
+            attempts: sdk
+                .retry_config()
+                .map_or(ATTEMPTS, RetryConfig::max_attempts),
+            pace,
         }
     }
 
     /// One GetSecretValue.
-    pub async fn get(&self, wire: &str, version: &VersionSelector) -> Result<Entry, Failure> {
+    pub async fn get(
+        &self,
+        wire: &str,
+        version: &VersionSelector,
+        lane: Lane,
+    ) -> Result<Entry, Failure> {
         let reply = self
-            .call(Operation::GetSecretValue, || {
+            .call(Operation::GetSecretValue, lane, || {
                 let call = self.client.get_secret_value().secret_id(wire);
                 match version {
                     VersionSelector::Current => call,
@@ -78,9 +130,9 @@ impl Calls {
     }
 
     /// One BatchGetSecretValue.
-    pub async fn get_batch(&self, wires: &[String]) -> Result<BatchReply, Failure> {
+    pub async fn get_batch(&self, wires: &[String], lane: Lane) -> Result<BatchReply, Failure> {
         let reply = self
-            .call(Operation::BatchGetSecretValue, || {
+            .call(Operation::BatchGetSecretValue, lane, || {
                 let call = self.client.batch_get_secret_value();
                 call.set_secret_id_list(Some(wires.to_vec())).send()
             })
@@ -90,9 +142,14 @@ impl Calls {
 
     /// One page of ListSecrets. A filter matches more than asked (tag keys and values apart): the caller looks
     /// again.
-    pub async fn list(&self, filters: &[Filter], token: Option<&str>) -> Result<Page, Failure> {
+    pub async fn list(
+        &self,
+        filters: &[Filter],
+        token: Option<&str>,
+        lane: Lane,
+    ) -> Result<Page, Failure> {
         let reply = self
-            .call(Operation::ListSecrets, || {
+            .call(Operation::ListSecrets, lane, || {
                 let call = self
                     .client
                     .list_secrets()
@@ -108,53 +165,128 @@ impl Calls {
         })
     }
 
-    /// Calls with good credentials; once more with new ones if AWS no longer accepts those.
+    /// One DescribeSecret.
+    #[allow(dead_code, reason = "the sweep will call it")]
+    pub async fn describe(&self, wire: &str, lane: Lane) -> Result<Described, Failure> {
+        let reply = self
+            .call(Operation::DescribeSecret, lane, || {
+                self.client.describe_secret().secret_id(wire).send()
+            })
+            .await?;
+        let (Some(arn), Some(name)) = (reply.arn, reply.name) else {
+            return Err(Failure::Unreadable(200));
+        };
+        let versions = reply.version_ids_to_stages.unwrap_or_default();
+        Ok(Described {
+            arn,
+            name,
+            deleted: reply.deleted_date.is_some(),
+            versions: versions.into_iter().collect(),
+        })
+    }
+
+    /// Waits for a turn and calls. Time spent waiting for it is no time of the operation.
     async fn call<T, E: ProvideErrorMetadata, F>(
         &self,
         operation: Operation,
+        lane: Lane,
         send: impl Fn() -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let session = self
-            .credentials
-            .session()
-            .await
-            .map_err(Failure::Identity)?;
-        match self.timed(operation, send()).await {
-            Err(failure) if failure.is_expired() => {
+        self.login().await?;
+        let budget = self.budget();
+        let turn = self.turn(&budget, operation, lane, self.pace.patience);
+        turn.await.map_err(Failure::OverBudget)?;
+        let attempts = self.attempts(&budget, operation, lane, send);
+        self.metrics.timed(operation, attempts).await
+    }
+
+    /// Calls until there is an answer worth having; once more with new credentials if AWS no longer accepts
+    /// those.
+    async fn attempts<T, E: ProvideErrorMetadata, F>(
+        &self,
+        budget: &Budget,
+        operation: Operation,
+        lane: Lane,
+        send: impl Fn() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let (mut start, mut retries, mut refused) = (Instant::now(), 0, false);
+        let left = |start: Instant| self.pace.patience.saturating_sub(start.elapsed());
+        loop {
+            let session = self.login().await?;
+            let failure = match tokio::time::timeout(left(start), send()).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(error)) => Failure::from_sdk(&error),
+                Err(_) => return Err(Failure::Timeout),
+            };
+            if failure.outcome() == Outcome::Throttled {
+                budget.throttled(failure.retry_after());
+                self.metrics.record(SourceEvent::Throttled);
+            }
+            if failure.is_expired() && !refused {
+                refused = true;
                 self.credentials.refuse(&session);
                 self.metrics.record(SourceEvent::CredentialsRebuilt);
-                self.credentials
-                    .session()
-                    .await
-                    .map_err(Failure::Identity)?;
-                self.timed(operation, send()).await
+                self.login().await?;
+                // Getting them has bounds of its own.
+                start = Instant::now();
+            } else if failure.may_pass() && retries + 1 < self.attempts {
+                let wait = backoff(retries, (self.pace.chance)());
+                retries += 1;
+                if wait > left(start) {
+                    return Err(failure);
+                }
+                tokio::time::sleep(wait).await;
+            } else {
+                return Err(failure);
             }
-            result => result,
+            // What AWS said is worth more than that there is no time to ask again.
+            let turn = self.turn(budget, operation, lane, left(start));
+            if turn.await.is_err() {
+                return Err(failure);
+            }
+            self.metrics.record(SourceEvent::Retried(operation));
         }
     }
 
-    async fn timed<T, E: ProvideErrorMetadata>(
-        &self,
-        operation: Operation,
-        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Failure> {
-        let start = Instant::now();
-        let result = call.await.map_err(|error| Failure::from_sdk(&error));
-        let outcome = result
-            .as_ref()
-            .map_or_else(Failure::outcome, |_| Outcome::Ok);
-        let duration = start.elapsed();
-        self.metrics.record(SourceEvent::Request {
-            operation,
-            outcome,
-            duration,
-        });
-        tracing::debug!(target: "keyferry::source", operation = operation.as_str(), outcome = outcome.as_str(), ?duration);
-        result
+    async fn login(&self) -> Result<Arc<Session>, Failure> {
+        let session = self.credentials.session().await;
+        session.map_err(Failure::Identity)
     }
+
+    fn budget(&self) -> Arc<Budget> {
+        match self.credentials.known_account() {
+            Some(account) => self.pace.budgets.of(&account, &self.region),
+            None => self.unknown.clone(),
+        }
+    }
+
+    /// Waits for the budget.
+    async fn turn(
+        &self,
+        budget: &Budget,
+        operation: Operation,
+        lane: Lane,
+        patience: Duration,
+    ) -> Result<(), Duration> {
+        let start = Instant::now();
+        let turn = budget.acquire(operation, lane, patience).await;
+        self.metrics.record(SourceEvent::Waited {
+            operation,
+            duration: start.elapsed(),
+        });
+        turn
+    }
+}
+
+/// The wait before the `retry`-th further attempt, from 0.
+fn backoff(retry: u32, chance: f64) -> Duration {
+    jittered(BACKOFF.saturating_mul(1 << retry.min(16)), chance)
 }
 
 /// Names that begin with `prefix`; `!` would turn the filter around, and no name holds one.

@@ -78,6 +78,7 @@ pub(super) fn read_finding(failure: &Failure, subject: &Subject<'_>) -> Finding 
     match failure {
         Failure::Identity(finding) => finding.clone(),
         Failure::Refused(refusal) => refused(refusal, subject),
+        Failure::OverBudget(wait) => over_budget(*wait, subject.operation, subject.region),
         other => unavailable(other, subject.operation, subject.region, subject.patience),
     }
 }
@@ -185,6 +186,20 @@ pub(super) fn throttled(refusal: &Refusal, operation: Operation, region: &str) -
         "",
     );
     finding.retry_after = refusal.retry_after;
+    finding
+}
+
+/// Ours, not AWS's: nothing was sent.
+fn over_budget(wait: Duration, operation: Operation, region: &str) -> Finding {
+    let mut finding = Finding::new(
+        Reason::Throttled,
+        format!(
+            "The operator's share of the account's request quota for {} in {region} is used up.",
+            operation.action()
+        ),
+        "If it lasts, raise --aws-quota-share.",
+    );
+    finding.retry_after = Some(wait);
     finding
 }
 

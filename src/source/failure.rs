@@ -29,6 +29,8 @@ pub(super) enum Failure {
     Unreadable(u16),
     /// There are no credentials to call with.
     Identity(Finding),
+    /// Not sent: our share of the quota is used up for so long.
+    OverBudget(Duration),
 }
 
 /// A refusal with a code. `message` is AWS's text: it is searched for known words and never shown.
@@ -101,6 +103,27 @@ impl Failure {
         self.outcome() == Outcome::Expired
     }
 
+    /// It may be over in a moment, so that the same call is worth another attempt.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                matches!(refusal.outcome(), Outcome::Throttled | Outcome::Unavailable)
+            }
+            // Cut short, or a server fault; other answers that are not AWS's come from a proxy that means it.
+            Self::Unreadable(status) => *status == 200 || *status >= 500,
+            Self::Timeout | Self::Unreachable => true,
+            Self::Untrusted | Self::Identity(_) | Self::OverBudget(_) => false,
+        }
+    }
+
+    /// How long AWS asks us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
     /// Another spelling of the id might be answered: it was not found, or not allowed as it stands (IAM
     /// compares the text as it was sent, so a partial ARN can be denied where the entry is allowed).
     pub fn may_be_misspelt(&self) -> bool {
@@ -112,6 +135,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.outcome(),
             Self::Identity(_) => Outcome::Denied,
+            Self::OverBudget(_) => Outcome::Throttled,
             _ => Outcome::Unavailable,
         }
     }

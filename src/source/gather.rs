@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::{
     batch::{Answer, Answers, Plan},
+    budget::Lane,
     failure::Failure,
     hub::Hub,
     metrics::{Operation, Outcome, SourceEvent},
@@ -90,7 +91,7 @@ impl Hub {
         for _ in &wires {
             self.metrics.record(SourceEvent::ReadMade);
         }
-        match self.calls.get_batch(&wires).await {
+        match self.calls.get_batch(&wires, Lane::Urgent).await {
             Ok(reply) => {
                 let own = self.calls.credentials.known_account();
                 plan.settle(&reply, own.as_deref())

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use aws_sdk_secretsmanager::types::SecretListEntry;
 
 use super::{
+    budget::Lane,
     calls::{Calls, name_filter, tag_filter},
     failure::Failure,
 };
@@ -31,7 +32,7 @@ pub(super) async fn list(calls: &Calls, ask: &PrefixAsk) -> Result<Vec<Listed>, 
     filters.extend(ask.tags.keys().map(|key| tag_filter(key)));
     let (mut found, mut seen, mut token) = (Vec::new(), HashSet::new(), None::<String>);
     for _ in 0..MOST_PAGES {
-        let page = calls.list(&filters, token.as_deref()).await?;
+        let page = calls.list(&filters, token.as_deref(), Lane::Urgent).await?;
         found.extend(
             page.entries
                 .into_iter()

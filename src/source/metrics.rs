@@ -1,6 +1,11 @@
 //! What the source tells telemetry: one hook, plain events with closed sets of words. No names, no ids.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::failure::Failure;
 
 /// Something that happened. Labels are closed sets, so a metric made of them stays bounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,7 +16,18 @@ pub enum SourceEvent {
         operation: Operation,
         /// How it ended.
         outcome: Outcome,
-        /// How long it took.
+        /// How long it took, without the wait for the budget before its first attempt.
+        duration: Duration,
+    },
+    /// AWS asked to slow down; also where a further attempt then succeeded, except for STS.
+    Throttled,
+    /// A further attempt of an operation was sent.
+    Retried(Operation),
+    /// An attempt had to wait for the budget, or gave up waiting.
+    Waited {
+        /// The AWS operation.
+        operation: Operation,
+        /// How long.
         duration: Duration,
     },
     /// Somebody asked for an entry.
@@ -35,6 +51,8 @@ pub enum Operation {
     BatchGetSecretValue,
     /// secretsmanager:ListSecrets
     ListSecrets,
+    /// secretsmanager:DescribeSecret
+    DescribeSecret,
     /// sts:AssumeRole
     AssumeRole,
     /// sts:AssumeRoleWithWebIdentity
@@ -50,6 +68,7 @@ impl Operation {
             Self::GetSecretValue => "GetSecretValue",
             Self::BatchGetSecretValue => "BatchGetSecretValue",
             Self::ListSecrets => "ListSecrets",
+            Self::DescribeSecret => "DescribeSecret",
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "GetCallerIdentity",
@@ -62,6 +81,7 @@ impl Operation {
             Self::GetSecretValue => "secretsmanager:GetSecretValue",
             Self::BatchGetSecretValue => "secretsmanager:BatchGetSecretValue",
             Self::ListSecrets => "secretsmanager:ListSecrets",
+            Self::DescribeSecret => "secretsmanager:DescribeSecret",
             Self::AssumeRole => "sts:AssumeRole",
             Self::AssumeRoleWithWebIdentity => "sts:AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "sts:GetCallerIdentity",
@@ -71,9 +91,10 @@ impl Operation {
     /// The service in words.
     pub(super) const fn service(self) -> &'static str {
         match self {
-            Self::GetSecretValue | Self::BatchGetSecretValue | Self::ListSecrets => {
-                "Secrets Manager"
-            }
+            Self::GetSecretValue
+            | Self::BatchGetSecretValue
+            | Self::ListSecrets
+            | Self::DescribeSecret => "Secrets Manager",
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity | Self::GetCallerIdentity => "STS",
         }
     }
@@ -125,6 +146,27 @@ impl SourceMetrics {
 
     pub(super) fn record(&self, event: SourceEvent) {
         (self.0)(event);
+    }
+
+    /// Waits for an operation and counts it.
+    pub(super) async fn timed<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let start = Instant::now();
+        let result = call.await;
+        let outcome = result
+            .as_ref()
+            .map_or_else(Failure::outcome, |_| Outcome::Ok);
+        let duration = start.elapsed();
+        self.record(SourceEvent::Request {
+            operation,
+            outcome,
+            duration,
+        });
+        tracing::debug!(target: "keyferry::source", operation = operation.as_str(), outcome = outcome.as_str(), ?duration);
+        result
     }
 }
 

@@ -5,6 +5,7 @@
 //! is done by whoever waits for it.
 
 mod batch;
+mod budget;
 mod calls;
 mod credentials;
 mod errors;
@@ -19,6 +20,7 @@ mod origin;
 mod reuse;
 mod settings;
 mod single;
+mod slowing;
 mod sources;
 mod sts;
 mod sts_errors;
@@ -31,6 +33,7 @@ use zeroize::Zeroizing;
 
 use crate::core::Finding;
 
+pub use budget::Lane;
 pub use errors::addressed;
 pub use hub::{Freshness, Hub};
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};

@@ -23,6 +23,9 @@ pub struct SourceSettings {
     pub timeouts: Timeouts,
     /// Attempts of one operation; None: as the SDK reads it (`AWS_MAX_ATTEMPTS`, 3).
     pub attempts: Option<u32>,
+    /// The part of AWS's published request quotas that may be used, above 0 and at most 1; over all clusters
+    /// that read with one account it should stay below 1.
+    pub quota_share: f64,
     /// How reads are shared.
     pub reads: ReadSettings,
     /// For how long a failure to get credentials is answered again without asking STS, so that a thousand
@@ -113,6 +116,7 @@ impl Default for SourceSettings {
             ca_bundle: None,
             timeouts: Timeouts::default(),
             attempts: None,
+            quota_share: 0.2,
             reads: ReadSettings::default(),
             identity_failure_hold: Duration::from_secs(2),
             idle_hub: Duration::from_secs(3600),

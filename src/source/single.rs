@@ -7,6 +7,7 @@ use std::sync::{
 
 use super::{
     batch::Answer,
+    budget::Lane,
     errors::{Subject, read_finding},
     failure::Failure,
     hub::{BatchRun, Hub, ReadResult},
@@ -87,7 +88,7 @@ impl Hub {
     /// Reads under one spelling; a reply about something else is no answer.
     async fn get_as(&self, wire: &str, ask: &EntryAsk) -> Result<Entry, Failure> {
         self.metrics.record(SourceEvent::ReadMade);
-        let entry = self.calls.get(wire, &ask.version).await?;
+        let entry = self.calls.get(wire, &ask.version, Lane::Urgent).await?;
         let own = self.calls.credentials.known_account();
         let right = parse_arn(&entry.arn)
             .is_some_and(|arn| answers(&ask.id, &arn, &entry.name, own.as_deref()));

@@ -13,7 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     TokenRequester,
-    calls::Calls,
+    budget::{Budgets, Clock},
+    calls::{Calls, Pace},
     credentials::{Credentials, Held},
     http::{self, Route},
     hub::Hub,
@@ -35,6 +36,7 @@ pub struct Sources {
     metrics: SourceMetrics,
     tokens: TokenRequester,
     kept_bytes: Arc<AtomicUsize>,
+    pace: Pace,
     made: Mutex<Made>,
 }
 
@@ -57,8 +59,14 @@ impl Sources {
         let proxied = http::client(settings.ca_bundle.as_deref(), Route::Environment)?;
         let local = http::client(settings.ca_bundle.as_deref(), Route::Direct)?;
         let sdk = load(&settings, proxied.clone()).await;
+        let pace = Pace {
+            budgets: Arc::new(Budgets::new(settings.quota_share, Clock::monotonic())),
+            patience: settings.timeouts.operation,
+            chance: rand::random,
+        };
         Ok(Self {
             settings,
+            pace,
             sdk,
             local,
             proxied,
@@ -109,6 +117,7 @@ impl Sources {
     /// Drops values past their seconds and hubs nobody uses. For a timer of the caller: reads tidy only the
     /// hub they use.
     pub fn tidy(&self) {
+        self.pace.budgets.tidy();
         let mut made = self.lock();
         self.drop_idle(&mut made);
         for (hub, _) in made.hubs.values() {
@@ -136,6 +145,7 @@ impl Sources {
             &key.region,
             credentials,
             self.metrics.clone(),
+            self.pace.clone(),
         );
         Hub::new(
             key.region.clone(),

@@ -1,6 +1,6 @@
 //! The STS clients of one credential key: own retry budget, own signer, the shared HTTP client.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_sts::config::{Builder, IdentityCache, Region, retry::RetryPartition};
@@ -95,18 +95,13 @@ impl Sts {
         operation: Operation,
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, Failure> {
-        let start = Instant::now();
-        let result = call.await.map_err(|error| Failure::from_sdk(&error));
-        let outcome = result
-            .as_ref()
-            .map_or_else(Failure::outcome, |_| Outcome::Ok);
-        let duration = start.elapsed();
-        self.metrics.record(SourceEvent::Request {
-            operation,
-            outcome,
-            duration,
-        });
-        tracing::debug!(target: "keyferry::source", operation = operation.as_str(), outcome = outcome.as_str(), ?duration);
+        let call = async { call.await.map_err(|error| Failure::from_sdk(&error)) };
+        let result = self.metrics.timed(operation, call).await;
+        if let Err(failure) = &result
+            && failure.outcome() == Outcome::Throttled
+        {
+            self.metrics.record(SourceEvent::Throttled);
+        }
         result
     }
 }

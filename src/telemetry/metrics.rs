@@ -92,6 +92,8 @@ pub struct Metrics {
     aws_requests: Family<AwsLabels, Counter>,
     aws_seconds: Family<OperationLabels, Histogram, AwsSeconds>,
     aws_throttles: Counter,
+    aws_retries: Family<OperationLabels, Counter>,
+    aws_waits: Family<OperationLabels, Histogram, AwsSeconds>,
     reads_asked: Counter,
     reads_made: Counter,
     kubernetes_writes: Family<WriteLabels, Counter>,
@@ -123,6 +125,8 @@ impl Metrics {
             aws_requests: Family::default(),
             aws_seconds: Family::new_with_constructor(AwsSeconds),
             aws_throttles: Counter::default(),
+            aws_retries: Family::default(),
+            aws_waits: Family::new_with_constructor(AwsSeconds),
             reads_asked: Counter::default(),
             reads_made: Counter::default(),
             kubernetes_writes: Family::default(),
@@ -158,18 +162,28 @@ impl Metrics {
         );
         r.register(
             "aws_requests",
-            "Requests to AWS, retries counted",
+            "Requests to AWS by outcome, further attempts not counted",
             self.aws_requests.clone(),
         );
         r.register(
             "aws_request_duration_seconds",
-            "Duration of a request to AWS",
+            "Duration of a request to AWS with all its attempts",
             self.aws_seconds.clone(),
         );
         r.register(
             "aws_throttles",
             "Answers of AWS that asked to slow down",
             self.aws_throttles.clone(),
+        );
+        r.register(
+            "aws_retries",
+            "Further attempts of requests to AWS",
+            self.aws_retries.clone(),
+        );
+        r.register(
+            "aws_budget_wait_seconds",
+            "Wait of an attempt for the share of the AWS quota",
+            self.aws_waits.clone(),
         );
         r.register(
             "reads_asked",
@@ -236,6 +250,20 @@ impl Metrics {
     /// AWS asked to slow down.
     pub fn aws_throttled(&self) {
         self.aws_throttles.inc();
+    }
+
+    /// A further attempt was sent to AWS.
+    pub fn aws_retried(&self, operation: &'static str) {
+        self.aws_retries
+            .get_or_create(&OperationLabels { operation })
+            .inc();
+    }
+
+    /// An attempt waited for its share of the quota.
+    pub fn aws_waited(&self, operation: &'static str, duration: Duration) {
+        self.aws_waits
+            .get_or_create(&OperationLabels { operation })
+            .observe(duration.as_secs_f64());
     }
 
     /// Bindings asked for `asked` values, of which `made` were asked of AWS.
