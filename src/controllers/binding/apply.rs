@@ -100,7 +100,8 @@ pub async fn apply(
     book(context, observed, recipe, &outcome, &sources);
     let left = events::keys_left(&recipe.target.name, &outcome.left);
     let (key, uid) = (&observed.key, &observed.uid);
-    context.events.publish(key, uid, left.as_slice()).await;
+    let now = context.now();
+    context.events.publish(key, uid, left.as_slice(), now).await;
     let secret = SecretStatus {
         name: recipe.target.name.clone(),
         revision: outcome.revision.as_str().to_owned(),

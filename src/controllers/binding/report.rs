@@ -243,7 +243,8 @@ pub async fn announce(
             .metrics
             .kubernetes_write("externalsecretbindings/status", "patch");
         let notes = events::transitions(before, after);
-        context.events.publish(key, uid, &notes).await;
+        let now = context.now();
+        context.events.publish(key, uid, &notes, now).await;
     }
 }
 
