@@ -4,6 +4,7 @@ pub mod apply;
 pub mod apply_error;
 pub mod binding;
 pub mod error;
+pub mod events;
 pub mod install_key;
 pub mod raw;
 pub mod report;
@@ -20,8 +21,9 @@ pub mod workloads;
 
 pub use binding::{BindingObject, BindingRow, ObjectKey, WorkloadRef};
 pub use error::ClusterError;
+pub use events::Events;
 pub use raw::Raw;
-pub use report::{Events, ReportError, StatusStore};
+pub use report::{ReportError, StatusStore};
 pub use rows::{SecretRow, ServiceAccountRow};
 pub use table::Table;
 pub use views::{Views, Wake};

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::error::{Asked, ClusterError, from_answer};
+use crate::core::value::Growing;
 
 /// Answers above this many bytes are not read: far more than a Secret with all its metadata.
 const MAX_ANSWER: usize = 8 << 20;
@@ -91,11 +92,11 @@ impl Raw {
     /// What the API server answered, or that it did not answer in time or in our form.
     pub async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClusterError> {
         let body = self.bytes(call).await?;
-        serde_json::from_slice(&body)
+        serde_json::from_slice(body.expose())
             .map_err(|_| ClusterError::Unavailable("it sent a body we cannot decode"))
     }
 
-    async fn bytes(&self, call: Call) -> Result<Bytes, ClusterError> {
+    async fn bytes(&self, call: Call) -> Result<Growing, ClusterError> {
         let asked = call.asked;
         let exchange = async {
             let answer = self
@@ -104,20 +105,29 @@ impl Raw {
                 .await
                 .map_err(not_reached)?;
             let (code, wait) = (answer.status(), retry_after(answer.headers()));
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-            let body = body
-                .map_err(|_| ClusterError::Unavailable("the answer broke off"))?
-                .to_bytes();
+            let body = gathered(Limited::new(answer.into_body(), MAX_ANSWER)).await?;
             if code.is_success() {
                 Ok(body)
             } else {
-                Err(from_answer(asked, code.as_u16(), wait, &body))
+                Err(from_answer(asked, code.as_u16(), wait, body.expose()))
             }
         };
         tokio::time::timeout(self.timeout, exchange)
             .await
             .unwrap_or(Err(ClusterError::Timeout))
     }
+}
+
+/// The whole body in a buffer of ours: the one that `collect` makes would not be wiped.
+async fn gathered(mut body: Limited<Body>) -> Result<Growing, ClusterError> {
+    let mut whole = Growing::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ClusterError::Unavailable("the answer broke off"))?;
+        if let Some(part) = frame.data_ref() {
+            whole.push(part);
+        }
+    }
+    Ok(whole)
 }
 
 fn request(call: Call) -> Result<Request<Body>, ClusterError> {

@@ -1,4 +1,4 @@
-//! The one writer of binding statuses, and events.
+//! The one writer of binding statuses.
 //!
 //! Both loops hand their part in as a function of the status as it is; the store applies the full
 //! result with the resourceVersion it was computed from, and only when something changed.
@@ -9,7 +9,6 @@ use futures::lock::Mutex as AsyncMutex;
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use parking_lot::Mutex;
 use serde_json::json;
@@ -18,10 +17,7 @@ use super::{
     binding::{BindingObject, BindingRow, ObjectKey},
     views::Views,
 };
-use crate::{
-    api::{ExternalSecretBinding, ExternalSecretBindingStatus as Status, names},
-    core::events::Note,
-};
+use crate::api::{ExternalSecretBindingStatus as Status, names};
 
 /// How often a status write that lost a race is computed again.
 const ATTEMPTS: usize = 6;
@@ -193,50 +189,5 @@ async fn bounded<T>(
             Err(other(format!("{} {}", status.code, status.reason)))
         }
         Ok(Err(_)) => Err(other("the API server could not be reached".to_owned())),
-    }
-}
-
-/// Publishes events about bindings.
-pub struct Events {
-    recorder: Recorder,
-    timeout: Duration,
-}
-
-impl Events {
-    /// `instance` is the pod's name.
-    pub fn new(client: Client, instance: Option<String>, timeout: Duration) -> Self {
-        let reporter = Reporter {
-            controller: names::FIELD_MANAGER.to_owned(),
-            instance,
-        };
-        Self {
-            recorder: Recorder::new(client, reporter),
-            timeout,
-        }
-    }
-
-    /// Publishes notes in order. An event that cannot be written is logged and lost: the condition says the same.
-    pub async fn publish(&self, key: &ObjectKey, uid: &str, notes: &[Note]) {
-        let mut binding = ExternalSecretBinding::new(&key.name, Default::default());
-        binding.metadata.namespace = Some(key.namespace.clone());
-        binding.metadata.uid = Some(uid.to_owned());
-        let reference = kube::Resource::object_ref(&binding, &());
-        for note in notes {
-            let event = Event {
-                type_: if note.warning {
-                    EventType::Warning
-                } else {
-                    EventType::Normal
-                },
-                reason: note.reason.as_str().to_owned(),
-                note: Some(note.text.clone()),
-                action: note.action.to_owned(),
-                secondary: None,
-            };
-            let call = self.recorder.publish(&event, &reference);
-            if !matches!(tokio::time::timeout(self.timeout, call).await, Ok(Ok(()))) {
-                tracing::warn!(binding = %key, reason = %note.reason, "event not written");
-            }
-        }
     }
 }

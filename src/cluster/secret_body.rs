@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use base64::{Engine, display::Base64Display, engine::general_purpose::STANDARD};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use zeroize::Zeroizing;
 
 use super::ClusterError;
@@ -75,7 +75,13 @@ struct Base64<'a>(&'a SecretValue);
 
 impl Serialize for Base64<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(self.0.expose(), &STANDARD))
+        // base64's own writers leave the last kilobyte on the stack.
+        let bytes = self.0.expose();
+        let mut text = Zeroizing::new(vec![0; bytes.len().div_ceil(3) * 4]);
+        let encoded = STANDARD.encode_slice(bytes, &mut text);
+        encoded.map_err(|_| ser::Error::custom("no base64"))?;
+        let text = std::str::from_utf8(&text);
+        serializer.serialize_str(text.map_err(|_| ser::Error::custom("no base64"))?)
     }
 }
 
@@ -127,8 +133,8 @@ impl de::Visitor<'_> for DecodedVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Decoded, E> {
         // The decoder's own error quotes the offending byte.
-        let bytes = STANDARD.decode(text).map_err(|_| E::custom("no base64"))?;
-        Ok(Decoded(SecretValue::new(bytes)))
+        let value = SecretValue::decoded(&STANDARD, text.as_bytes());
+        value.map(Decoded).ok_or_else(|| E::custom("no base64"))
     }
 
     /// An empty value may come as null.

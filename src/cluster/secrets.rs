@@ -3,7 +3,10 @@
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -52,14 +55,8 @@ impl Secrets {
         namespace: &str,
         name: &str,
     ) -> Result<Option<LiveSecret>, ClusterError> {
-        let call = call(
-            "get",
-            Method::GET,
-            path(namespace, Some(name)),
-            Accept::Whole,
-            None,
-        );
-        absent_is_none(self.raw.call::<Incoming>(call).await).map(|found| found.map(Into::into))
+        let found = self.read::<Incoming>(namespace, name, Accept::Whole);
+        Ok(found.await?.map(Into::into))
     }
 
     /// Its metadata; the bytes stay at the API server.
@@ -71,15 +68,8 @@ impl Secrets {
         namespace: &str,
         name: &str,
     ) -> Result<Option<ObjectMeta>, ClusterError> {
-        let call = call(
-            "get",
-            Method::GET,
-            path(namespace, Some(name)),
-            Accept::Metadata,
-            None,
-        );
-        absent_is_none(self.raw.call::<MetadataOnly>(call).await)
-            .map(|found| found.map(|it| it.metadata))
+        let found = self.read::<MetadataOnly>(namespace, name, Accept::Metadata);
+        Ok(found.await?.map(|it| it.metadata))
     }
 
     /// POST of a new Secret.
@@ -93,12 +83,7 @@ impl Secrets {
         type_: &str,
         data: &Data,
     ) -> Result<ObjectMeta, ClusterError> {
-        let body = Outgoing {
-            meta,
-            type_: Some(type_),
-            data: Some(data),
-        }
-        .encode()?;
+        let body = whole(meta, type_, data)?;
         let uri = managed(path(namespace, None), names::FIELD_MANAGER);
         self.write("create", Method::POST, uri, Content::Json, body)
             .await
@@ -116,12 +101,7 @@ impl Secrets {
         type_: &str,
         data: &Data,
     ) -> Result<ObjectMeta, ClusterError> {
-        let body = Outgoing {
-            meta,
-            type_: Some(type_),
-            data: Some(data),
-        }
-        .encode()?;
+        let body = whole(meta, type_, data)?;
         let uri = managed(path(namespace, Some(name)), names::FIELD_MANAGER);
         self.write("update", Method::PUT, uri, Content::Json, body)
             .await
@@ -202,6 +182,20 @@ impl Secrets {
         absent_is_none(self.raw.call::<IgnoredAny>(call).await).map(|gone| gone.is_some())
     }
 
+    async fn read<T: DeserializeOwned>(
+        &self,
+        namespace: &str,
+        name: &str,
+        accept: Accept,
+    ) -> Result<Option<T>, ClusterError> {
+        let uri = path(namespace, Some(name));
+        absent_is_none(
+            self.raw
+                .call(call("get", Method::GET, uri, accept, None))
+                .await,
+        )
+    }
+
     async fn write(
         &self,
         verb: &'static str,
@@ -216,6 +210,11 @@ impl Secrets {
             .await
             .map(|reply| reply.metadata)
     }
+}
+
+fn whole(meta: &ObjectMeta, type_: &str, data: &Data) -> Result<Zeroizing<Vec<u8>>, ClusterError> {
+    let (type_, data) = (Some(type_), Some(data));
+    Outgoing { meta, type_, data }.encode()
 }
 
 fn call(

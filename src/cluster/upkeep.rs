@@ -25,24 +25,14 @@ const TRIES: usize = 5;
 /// # Errors
 /// `OperatorForbidden`, or the API server's trouble.
 pub async fn rewrite_stale_owner(secrets: &Secrets, claim: &Claim<'_>) -> Result<bool, ApplyError> {
-    let name = &claim.target.name;
-    for _ in 0..TRIES {
-        let live = secrets
-            .get_meta(claim.namespace, name)
-            .await
-            .map_err(|error| explain(claim, error))?;
-        let Some(live) = live.filter(|live| ownership::has_stale_owner(claim, live)) else {
-            return Ok(false);
-        };
+    let (namespace, name) = (claim.namespace, &claim.target.name);
+    let is_stale = |live: &_| ownership::has_stale_owner(claim, live);
+    let rewritten = on_the_live(secrets, claim, is_stale, |live| async move {
         let owners = ownership::owner_references(claim, &live);
         let patch = json!({"metadata": {"resourceVersion": live.resource_version, "ownerReferences": owners}});
-        match secrets.patch_metadata(claim.namespace, name, &patch).await {
-            Ok(_) => return Ok(true),
-            Err(ClusterError::Conflict | ClusterError::NotFound) => {}
-            Err(error) => return Err(explain(claim, error)),
-        }
-    }
-    Err(ClusterError::Conflict.into())
+        secrets.patch_metadata(namespace, name, &patch).await
+    });
+    rewritten.await.map(|done| done.is_some())
 }
 
 /// Takes the keys and records of a Merge binding out of the Secret. Nothing to do is success.
@@ -51,24 +41,14 @@ pub async fn rewrite_stale_owner(secrets: &Secrets, claim: &Claim<'_>) -> Result
 /// `OperatorForbidden`, or the API server's trouble.
 pub async fn merge_remove(secrets: &Secrets, claim: &Claim<'_>) -> Result<(), ApplyError> {
     let manager = managers::merge_manager(claim.binding);
-    for _ in 0..TRIES {
-        let live = secrets
-            .get_meta(claim.namespace, &claim.target.name)
+    let has_part = |live: &_| managers::is_manager(live, &manager);
+    let removed = on_the_live(secrets, claim, has_part, |live| async move {
+        let part = None;
+        secrets
+            .apply(claim.namespace, claim.binding, &live, part)
             .await
-            .map_err(|error| explain(claim, error))?;
-        let Some(live) = live.filter(|live| managers::is_manager(live, &manager)) else {
-            return Ok(());
-        };
-        match secrets
-            .apply(claim.namespace, claim.binding, &live, None)
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(ClusterError::Conflict | ClusterError::NotFound) => {}
-            Err(error) => return Err(explain(claim, error)),
-        }
-    }
-    Err(ClusterError::Conflict.into())
+    });
+    removed.await.map(drop)
 }
 
 /// Leaves the Secret `claim` names to nobody: the bytes stay, our records, label and owner reference go, so
@@ -77,21 +57,13 @@ pub async fn merge_remove(secrets: &Secrets, claim: &Claim<'_>) -> Result<(), Ap
 /// # Errors
 /// `OperatorForbidden`, or the API server's trouble.
 pub async fn release(secrets: &Secrets, claim: &Claim<'_>) -> Result<bool, ApplyError> {
-    for _ in 0..TRIES {
-        let Some(live) = ours(secrets, claim).await? else {
-            return Ok(false);
-        };
+    let (namespace, name) = (claim.namespace, &claim.target.name);
+    let is_ours = |live: &_| ownership::is_ours(claim, live);
+    let released = on_the_live(secrets, claim, is_ours, |live| async move {
         let patch = target_meta::released(claim, &live).patch(&live);
-        match secrets
-            .patch_metadata(claim.namespace, &claim.target.name, &patch)
-            .await
-        {
-            Ok(_) => return Ok(true),
-            Err(ClusterError::Conflict | ClusterError::NotFound) => {}
-            Err(error) => return Err(explain(claim, error)),
-        }
-    }
-    Err(ClusterError::Conflict.into())
+        secrets.patch_metadata(namespace, name, &patch).await
+    });
+    released.await.map(|done| done.is_some())
 }
 
 /// Deletes the Secret `claim` names if it is ours. True if it was.
@@ -99,23 +71,32 @@ pub async fn release(secrets: &Secrets, claim: &Claim<'_>) -> Result<bool, Apply
 /// # Errors
 /// `OperatorForbidden`, or the API server's trouble.
 pub async fn delete(secrets: &Secrets, claim: &Claim<'_>) -> Result<bool, ApplyError> {
+    let is_ours = |live: &_| ownership::is_ours(claim, live);
+    let deleted = on_the_live(secrets, claim, is_ours, |live| async move {
+        secrets.delete(claim.namespace, &live).await
+    });
+    deleted.await.map(|gone| gone == Some(true))
+}
+
+/// Sends one request about the Secret as it is, anew when others changed it meanwhile. None: there is
+/// no Secret, or none that the request `concerns`.
+async fn on_the_live<T, F: Future<Output = Result<T, ClusterError>>>(
+    secrets: &Secrets,
+    claim: &Claim<'_>,
+    concerns: impl Fn(&ObjectMeta) -> bool,
+    request: impl Fn(ObjectMeta) -> F,
+) -> Result<Option<T>, ApplyError> {
     for _ in 0..TRIES {
-        let Some(live) = ours(secrets, claim).await? else {
-            return Ok(false);
+        let live = secrets.get_meta(claim.namespace, &claim.target.name);
+        let live = live.await.map_err(|error| explain(claim, error))?;
+        let Some(live) = live.filter(&concerns) else {
+            return Ok(None);
         };
-        match secrets.delete(claim.namespace, &live).await {
-            Ok(gone) => return Ok(gone),
-            Err(ClusterError::Conflict) => {}
+        match request(live).await {
+            Ok(done) => return Ok(Some(done)),
+            Err(ClusterError::Conflict | ClusterError::NotFound) => {}
             Err(error) => return Err(explain(claim, error)),
         }
     }
     Err(ClusterError::Conflict.into())
-}
-
-async fn ours(secrets: &Secrets, claim: &Claim<'_>) -> Result<Option<ObjectMeta>, ApplyError> {
-    let live = secrets
-        .get_meta(claim.namespace, &claim.target.name)
-        .await
-        .map_err(|error| explain(claim, error))?;
-    Ok(live.filter(|live| ownership::is_ours(claim, live)))
 }

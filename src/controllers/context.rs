@@ -103,6 +103,8 @@ pub struct Memory {
     pub generation: i64,
     /// Failures in a row.
     pub attempts: Attempts,
+    /// Statuses in a row that were not written: their passes may have succeeded.
+    pub unwritten: Attempts,
     /// Repairs of the Secret.
     pub repairs: Repairs,
     /// When the next pass is due; None: only after a change.

@@ -145,47 +145,37 @@ pub async fn refresh(
         .get_meta(claim.namespace, &claim.target.name)
         .await
         .map_err(Stop::Cluster)?;
-    let replaced = meta
-        .map(|meta| replacements(&meta, claim, revision))
-        .unwrap_or_default();
-    let change = Change {
-        live: Some(revision),
-        next: revision,
-        replaced_at: replaced.live_since,
-        next_left_at: replaced.next_left_at,
-    };
+    let change = change(&meta.unwrap_or_default(), claim, Some(revision), revision);
     let listing = list(context, observed, rollout, &recipe.target, &change).await;
     listing.map(Some).map_err(Stop::Cluster)
 }
 
-/// When the bytes of a Secret changed, as its metadata tells.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Replacements {
-    /// When the live bytes replaced others; None: they never did.
-    pub live_since: Option<Timestamp>,
-    /// When the bytes of the next revision were last replaced by others.
-    pub next_left_at: Option<Timestamp>,
-}
-
-/// Reads the history. Times of the API server where it kept one, else those in the history.
-pub fn replacements(meta: &ObjectMeta, claim: &Claim<'_>, next: &str) -> Replacements {
+/// A change of a Secret from `live` to `next`, with its times as the Secret's metadata tells them: those
+/// of the API server where it kept one, else those in the history.
+pub fn change<'a>(
+    meta: &ObjectMeta,
+    claim: &Claim<'_>,
+    live: Option<&'a str>,
+    next: &'a str,
+) -> Change<'a> {
     let annotations = meta.annotations.clone().unwrap_or_default();
     let history = Marks::parse(&annotations, write_plan::scope(claim)).history;
     let manager = match claim.target.creation {
         CreationPolicy::Merge => managers::merge_manager(claim.binding),
         _ => names::FIELD_MANAGER.to_owned(),
     };
-    let live_since = (history.len() > 1)
+    let replaced_at = (history.len() > 1)
         .then(|| managers::changed_at(meta, &manager).or(history.first().map(|item| item.time)))
         .flatten();
     let left = history
         .iter()
         .skip(1)
         .position(|item| item.revision == next);
-    let next_left_at = left.and_then(|at| history.get(at)).map(|item| item.time);
-    Replacements {
-        live_since,
-        next_left_at,
+    Change {
+        live,
+        next,
+        replaced_at,
+        next_left_at: left.and_then(|at| history.get(at)).map(|item| item.time),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Durations as users write and read them: `90s`, `5m`, `1h30m`.
+//! Durations as users write and read them: `90s`, `5m`, `1h30m`; on the command line also `250ms`.
 
 use std::time::Duration;
 
@@ -7,39 +7,44 @@ use std::time::Duration;
 #[error("must be a duration such as 90s, 5m or 1h30m")]
 pub struct DurationError;
 
-/// Most parts of one duration, and digits of one part (the API's own limits).
-const MAX_PARTS: usize = 3;
+/// Most digits of one part, as the API's rules say; there are at most as many parts as units.
 const MAX_DIGITS: usize = 6;
+/// What the API takes, in milliseconds. None of them begins another.
+const UNITS: [(&str, u64); 3] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+/// What the command line takes: `ms` is tried before `m`.
+const FINE_UNITS: [(&str, u64); 4] = [("ms", 1), UNITS[0], UNITS[1], UNITS[2]];
 
 /// Parses one to three parts of hours, minutes or seconds, which add up, as the API's rules do.
 ///
 /// # Errors
 /// [`DurationError`] for any other text.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
-    let mut total = 0;
-    let mut parts = 0;
-    let mut rest = text;
+    read(text, &UNITS).ok_or(DurationError)
+}
+
+/// The same with milliseconds, for the command line.
+///
+/// # Errors
+/// [`DurationError`] for any other text.
+pub fn parse_fine(text: &str) -> Result<Duration, DurationError> {
+    read(text, &FINE_UNITS).ok_or(DurationError)
+}
+
+fn read(text: &str, units: &[(&str, u64)]) -> Option<Duration> {
+    let (mut rest, mut parts, mut total) = (text, 0, 0);
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, after) = rest.split_at(digits);
-        let unit: u64 = match after.bytes().next() {
-            Some(b'h') => 3600,
-            Some(b'm') => 60,
-            Some(b's') => 1,
-            _ => return Err(DurationError),
-        };
-        if !(1..=MAX_DIGITS).contains(&digits) {
-            return Err(DurationError);
-        }
-        total += unit * number.parse::<u64>().map_err(|_| DurationError)?;
+        let number: u64 = number.parse().ok().filter(|_| digits <= MAX_DIGITS)?;
+        let unit = |(unit, millis): &(&str, u64)| Some((after.strip_prefix(unit)?, *millis));
+        let (behind, millis) = units.iter().find_map(unit)?;
+        total += number * millis;
         parts += 1;
-        rest = &after[1..];
+        rest = behind;
     }
-    if (1..=MAX_PARTS).contains(&parts) {
-        Ok(Duration::from_secs(total))
-    } else {
-        Err(DurationError)
-    }
+    (1..=units.len())
+        .contains(&parts)
+        .then(|| Duration::from_millis(total))
 }
 
 /// The shortest exact way to write whole seconds: `1m20s`, `24h`, `0s`. Parts of a second are dropped.
@@ -85,6 +90,25 @@ mod tests {
             "1000000s",
         ] {
             assert_eq!(parse(text), Err(DurationError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_also_takes_milliseconds() {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("1s5ms", 1_005),
+            ("5m", 300_000),
+            ("1h1m1s1ms", 3_661_001),
+        ] {
+            assert_eq!(
+                parse_fine(text),
+                Ok(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for text in ["", "ms", "5", "5M", "5d", "1.5h", "1m1m1m1m1m", "٣s"] {
+            assert_eq!(parse_fine(text), Err(DurationError), "{text}");
         }
     }
 

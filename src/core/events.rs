@@ -10,7 +10,7 @@ use crate::api::{
 pub const MAX_NOTE: usize = 1024;
 
 /// One event to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Note {
     /// Warning instead of Normal.
     pub warning: bool,
@@ -59,7 +59,6 @@ pub fn keys_left(secret: &str, keys: &[String]) -> Option<Note> {
         "Keys that left Secret {secret} with its new bytes: {}.",
         keys.join(", ")
     );
-    // An action of its own: events of one reason and action are counted up under the first note.
     Some(Note::new(false, Reason::Synced, "RemoveKeys", &text))
 }
 

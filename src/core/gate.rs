@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
 use super::placeholder::placeholder;
 use super::recipe::{GateRecipe, RuleRecipe};
 use super::{Finding, SecretValue};
@@ -101,7 +103,7 @@ fn left_behind(gate: &GateRecipe, key: &str, value: &SecretValue) -> Option<&'st
 
 fn same_without_case(listed: &str, value: &[u8]) -> bool {
     match std::str::from_utf8(value) {
-        Ok(text) => text.to_lowercase() == listed.trim().to_lowercase(),
+        Ok(text) => *Zeroizing::new(text.to_lowercase()) == listed.trim().to_lowercase(),
         Err(_) => false,
     }
 }

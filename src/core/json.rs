@@ -95,7 +95,7 @@ pub(crate) enum Node<'a> {
     /// Elements.
     Array(Vec<&'a RawValue>),
     /// Unescaped text.
-    Text(String),
+    Text(SecretValue),
     /// A number, `true`, `false` or `null` as it stands.
     Token(&'a str),
 }
@@ -120,7 +120,10 @@ impl<'a> Document<'a> {
                 Node::Object(members)
             }
             Some(b'[') => Node::Array(serde_json::from_str(text).map_err(invalid)?),
-            Some(b'"') => Node::Text(serde_json::from_str(text).map_err(invalid)?),
+            Some(b'"') => {
+                let unescaped: String = serde_json::from_str(text).map_err(invalid)?;
+                Node::Text(unescaped.into())
+            }
             _ => Node::Token(text),
         })
     }
@@ -129,7 +132,7 @@ impl<'a> Document<'a> {
     fn value(&self, raw: &'a RawValue) -> Result<SecretValue, JsonError> {
         match raw.get().as_bytes().first() {
             Some(b'"') => match self.node(raw)? {
-                Node::Text(text) => Ok(text.into()),
+                Node::Text(text) => Ok(text),
                 _ => Ok(raw.get().to_owned().into()),
             },
             Some(b'{' | b'[') => Ok(SecretValue::new(without_whitespace(raw.get()))),

@@ -4,6 +4,8 @@
 //! the whole value, never for letters inside a random key. Values that are not text or longer than
 //! [`MAX_LENGTH`] are taken for real.
 
+use zeroize::Zeroizing;
+
 /// Longest value that is looked at, in bytes.
 pub const MAX_LENGTH: usize = 512;
 
@@ -17,7 +19,7 @@ pub fn placeholder(value: &[u8]) -> Option<&'static str> {
     if text.is_empty() {
         return Some("empty");
     }
-    let lower = text.to_lowercase();
+    let lower = Zeroizing::new(text.to_lowercase());
     let words: Vec<&str> = lower
         .split(|c: char| !c.is_alphanumeric())
         .filter(|w| !w.is_empty())
@@ -96,7 +98,7 @@ fn is_angle_part(text: &str, open: usize) -> bool {
     let behind = after[close + 1..].chars().next();
     let sign = |c: Option<char>| c.is_none_or(|c| "/:@.?&=, -_".contains(c));
     let known = |part: &str| {
-        let part = part.to_lowercase();
+        let part = Zeroizing::new(part.to_lowercase());
         OBJECTS.contains(&part.as_str()) || NOUNS.contains(&part.as_str())
     };
     word.len() >= 3

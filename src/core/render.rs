@@ -10,13 +10,13 @@ mod target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jiff::Timestamp;
 
 use super::keys::{MAX_TOTAL, shown};
 use super::recipe::TemplateRecipe;
+use super::value::Growing;
 use super::{Fetched, Finding, Recipe, SecretValue, template};
 use crate::api::binding::CreationPolicy;
 use crate::api::{Reason, limits};
@@ -146,16 +146,15 @@ fn nothing_left() -> Finding {
 }
 
 /// Standard or URL-safe base64, padded or not; line breaks and blanks are skipped, as tools insert them.
-pub(crate) fn decode_base64(text: &[u8], url_safe: bool) -> Option<Vec<u8>> {
-    let compact: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
+pub(crate) fn decode_base64(text: &[u8], url_safe: bool) -> Option<SecretValue> {
+    let mut compact = Growing::default();
+    for part in text.split(u8::is_ascii_whitespace) {
+        compact.push(part);
+    }
     let alphabet = if url_safe { &URL_SAFE } else { &STANDARD };
     let config =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    GeneralPurpose::new(alphabet, config).decode(&compact).ok()
+    SecretValue::decoded(&GeneralPurpose::new(alphabet, config), compact.expose())
 }
 
 #[cfg(test)]

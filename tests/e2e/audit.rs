@@ -31,6 +31,13 @@ impl Case {
         format!("op-{}", self.namespace)
     }
 
+    /// What this test's own operator logged.
+    pub fn log(&self) -> String {
+        let logs = self.world.channels.logs();
+        let own = logs.iter().find(|(name, _)| *name == self.operator_name());
+        own.map(|(_, output)| output.text()).unwrap()
+    }
+
     /// Every write that an operator asked for in this namespace, refused ones too.
     pub fn writes(&self, operator: &str) -> Vec<Write> {
         let path = self

@@ -1,7 +1,10 @@
 //! Which namespace may read what, and that a refusal means: no call was made.
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use keyferry_testkit::{aws::Call, install::Rights};
+use keyferry_testkit::{
+    aws::{Call, Fault},
+    install::Rights,
+};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
@@ -24,6 +27,7 @@ crate::tests![tests:
 crate::tests![own:
     open_reads_what_enforce_refuses,
     audit_reads_too_and_says_what_enforce_would_refuse,
+    a_read_that_aws_denies_is_on_the_audit_trail_once_each_time_it_begins,
 ];
 
 crate::tests![alone:
@@ -204,9 +208,7 @@ async fn read_elsewhere(case: &Case, mode: &str) -> String {
     case.synced("app").await;
     assert_holds(&case.secret("app").await, &[("K", &value)]);
     operator.terminate(&case.world.channels).await;
-    let logs = case.world.channels.logs();
-    let own = logs.iter().find(|(name, _)| *name == case.operator_name());
-    own.map(|(_, output)| output.text()).unwrap()
+    case.log()
 }
 
 async fn open_reads_what_enforce_refuses(case: Case) {
@@ -218,4 +220,35 @@ async fn audit_reads_too_and_says_what_enforce_would_refuse(case: Case) {
     let entry = format!("{}-owner/db", case.namespace);
     let told = |line: &str| line.contains("AccessNotAllowed") && line.contains(&entry);
     assert!(log.lines().any(told), "the audit trail names the read");
+}
+
+async fn a_read_that_aws_denies_is_on_the_audit_trail_once_each_time_it_begins(case: Case) {
+    case.put("e", &case.value());
+    let operator = case.operator(&["--value-reuse=0s"]).await;
+    case.fault("e", Fault::denied());
+    case.bind_one("app", "K", "e").await;
+    case.failing("app", "AccessDenied").await;
+    case.refresh("app").await;
+    case.refresh("app").await;
+    case.mend("e");
+    case.refresh("app").await;
+    case.synced("app").await;
+    case.fault("e", Fault::denied());
+    case.refresh("app").await;
+    case.failing("app", "AccessDenied").await;
+    operator.terminate(&case.world.channels).await;
+    let log = case.log();
+    let trail: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &Value| line["target"] == "keyferry::audit")
+        .filter(|line| line["reason"] == "AccessDenied")
+        .collect();
+    for line in &trail {
+        assert_eq!(line["namespace"], json!(case.namespace));
+        assert_eq!(line["binding"], "app");
+        assert_eq!(line["entry"], json!(case.entry("e")));
+    }
+    assert_eq!(trail.len(), 2, "denied twice, at several passes each time");
+    case.mend("e");
 }

@@ -254,7 +254,7 @@ impl Case {
         rules
     }
 
-    async fn set_rules(&self, rules: Value) {
+    pub async fn set_rules(&self, rules: Value) {
         let patch = Patch::Merge(json!({"rules": rules}));
         self.api::<Role>()
             .patch(&self.operator_name(), &PatchParams::default(), &patch)

@@ -18,6 +18,7 @@ crate::tests![tests:
     a_version_moved_back_in_the_middle_of_a_rollout_leaves_the_old_pods_running,
     two_bindings_that_change_together_cause_one_rollout,
     a_property_that_a_new_version_lacks_goes_away_with_an_event,
+    each_new_revision_has_an_event_of_its_own_and_a_repeated_one_is_counted_up,
 ];
 
 async fn a_new_version_gives_the_same_object_new_bytes_a_new_revision_and_one_rollout(case: Case) {
@@ -203,4 +204,53 @@ async fn a_property_that_a_new_version_lacks_goes_away_with_an_event(case: Case)
         "an event names the key that left: {:?}",
         case.events("app")
     );
+}
+
+async fn each_new_revision_has_an_event_of_its_own_and_a_repeated_one_is_counted_up(case: Case) {
+    let values = [case.value(), case.value()];
+    case.put("db", &values[0]);
+    case.bind_one("app", "K", "db").await;
+    case.synced("app").await;
+    let mut revisions = vec![revision(&case.secret("app").await)];
+    assert_eq!(case.changes("app"), [], "a first success is no event");
+    // Forth, back, and forth again.
+    for value in [&values[1], &values[0], &values[1]] {
+        case.put("db", value);
+        case.refresh("app").await;
+        revisions.push(revision(&case.secret("app").await));
+        let (from, to) = (
+            &revisions[revisions.len() - 2],
+            &revisions[revisions.len() - 1],
+        );
+        let told = || {
+            case.changes("app")
+                .into_iter()
+                .find(|(note, _)| note.contains(&format!("{} -> {}", &from[..6], &to[..6])))
+        };
+        let event = case.world.events.until(crate::case::PATIENCE, told).await;
+        assert!(event.is_ok(), "{from} -> {to}: {:?}", case.changes("app"));
+    }
+    let twice = || {
+        case.changes("app")
+            .into_iter()
+            .find(|(_, count)| *count == 2)
+    };
+    let counted = case.world.events.until(crate::case::PATIENCE, twice).await;
+    assert!(counted.unwrap().0.contains(&revisions[1][..6]));
+    assert_eq!(case.changes("app").len(), 2, "one event a text");
+}
+
+impl Case {
+    /// The events about new bytes of a binding's Secret: the note, and how often it was told.
+    fn changes(&self, binding: &str) -> Vec<(String, u64)> {
+        let all = self.world.events.all(&self.namespace);
+        let of = all.iter().filter(|event| {
+            event["regarding"]["name"] == json!(binding) && event["action"] == json!("Write")
+        });
+        of.map(|event| {
+            let note = event["note"].as_str().unwrap_or_default().to_owned();
+            (note, event["series"]["count"].as_u64().unwrap_or(1))
+        })
+        .collect()
+    }
 }

@@ -1,12 +1,15 @@
 //! What hangs or cannot be read holds up nobody else.
 
+use k8s_openapi::api::rbac::v1::Role;
 use keyferry_testkit::install::kubectl;
+use kube::Api;
 use serde_json::{Value, json};
 
 use crate::case::{Case, PATIENCE};
 
 crate::tests![tests:
     fifty_bindings_that_hang_hold_up_no_good_one,
+    a_refused_status_is_written_ever_more_rarely_and_at_last_by_itself,
 ];
 
 crate::tests![alone:
@@ -47,6 +50,61 @@ async fn fifty_bindings_that_hang_hold_up_no_good_one(case: Case) {
         case.synced(name).await;
     }
     operator.terminate(&case.world.channels).await;
+}
+
+/// Attempts in the time of two refreshes, 10s each: some at intervals that double, and one for the
+/// Secret's own event. Doubling also keeps a slow machine below, where that takes longer.
+const FEW: usize = 10;
+
+async fn a_refused_status_is_written_ever_more_rarely_and_at_last_by_itself(case: Case) {
+    let name = case.operator_name();
+    for entry in ["clock", "e"] {
+        case.put(entry, &case.value());
+    }
+    let start = case.start(&[]);
+    start.prepare(&case.world).await.unwrap();
+    let rules = case.only_status_of("clock").await;
+    let operator = case.world.launch_operator(start).await.unwrap();
+    let mut clock = case.one("K", "clock");
+    clock["refreshInterval"] = json!("10s");
+    case.binding("clock", clock).await;
+    case.synced("clock").await;
+    case.bind_one("app", "K", "e").await;
+    let refused = || {
+        let mut writes = case.writes(&name);
+        writes.retain(|write| write.name == "app" && write.code == 403);
+        writes.len()
+    };
+    let twice = case.poll(|| async { (refused() >= 2).then_some(()) }).await;
+    assert!(twice.is_some(), "it is tried again");
+    for _ in 0..3 {
+        case.until_read_again(&["clock"]).await;
+    }
+    let attempts = refused();
+    assert!(attempts <= FEW, "{attempts} attempts");
+    case.set_rules(rules).await;
+    case.synced("app").await;
+    let mut writes = case.writes(&name);
+    writes.retain(|write| write.name == "app" && write.resource == "secrets");
+    assert_eq!(writes.len(), 1, "the Secret was written once: {writes:?}");
+    operator.terminate(&case.world.channels).await;
+}
+
+impl Case {
+    /// Lets the test's own operator write the status of one binding only; returns the rules as they were.
+    async fn only_status_of(&self, binding: &str) -> Value {
+        let roles: Api<Role> = self.api();
+        let rules = json!(roles.get(&self.operator_name()).await.unwrap().rules);
+        let mut fewer = rules.clone();
+        for rule in fewer.as_array_mut().unwrap() {
+            if rule["resources"] == json!(["externalsecretbindings/status"]) {
+                rule["resourceNames"] = json!([binding]);
+            }
+        }
+        assert_ne!(fewer, rules, "the role has a rule for the status");
+        self.set_rules(fewer).await;
+        rules
+    }
 }
 
 /// Beside the schema of the day: stored while the CRD took anything, as after a downgrade.

@@ -1,24 +1,11 @@
 //! Apply: the Secret becomes what was rendered; before existing bytes are replaced the intent is recorded.
 
-use std::time::Instant;
-
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
-use serde_json::json;
-
-use super::{Observed, Stop, fetch::Read};
+use super::{Observed, Stop, fetch::Read, finalizer, former, versions};
 use crate::{
-    api::{
-        binding::{CreationPolicy, DeletionPolicy},
-        names,
-        status::{SecretStatus, SourceStatus, condition},
-    },
+    api::status::{SecretStatus, SourceStatus, condition},
     cluster::{
-        BindingObject, ClusterError,
+        ClusterError,
         apply::{self, Intent, Outcome, Seen, What, Write, Written},
-        apply_error::ApplyError,
         upkeep,
     },
     controllers::{
@@ -26,13 +13,11 @@ use crate::{
         enrol::{self, Enrolment},
     },
     core::{
-        Finding, Recipe, Rendered, Revision, VersionSelector,
+        Finding, Recipe, Rendered, Revision,
         change::{self, Glimpse, Wanted},
         events,
-        ownership::Claim,
         parse::check_target,
         rollout::Change,
-        sources::{SourceVersion, version_mark},
         write_plan::LiveSecret,
     },
     telemetry::audit,
@@ -66,8 +51,8 @@ pub async fn apply(
     rendered: &Rendered,
 ) -> Result<Applied, Stop> {
     check_target(&recipe.target).map_err(Stop::Failed)?;
-    let claim = claim(observed, recipe);
-    let versions = versions(read);
+    let claim = observed.claim(recipe);
+    let versions = versions::of(read);
     let wanted = Wanted {
         claim,
         key: &context.install_key,
@@ -80,7 +65,7 @@ pub async fn apply(
             .is_some_and(|s| s.name == recipe.target.name),
         now: context.now(),
     };
-    let sources = source_statuses(context, read);
+    let sources = versions::as_shown(context, read);
     let applied = |secret, conflict, enrolment, former: Vec<String>| Applied {
         identity: read.caller.arn.clone(),
         secret,
@@ -92,15 +77,16 @@ pub async fn apply(
     };
     if let Some(secret) = settled(observed, recipe, &wanted) {
         let enrolment = enrol::refresh(context, observed, recipe, &claim, &secret.revision).await?;
-        let notes = leave_former_targets(context, observed, recipe).await?;
+        let notes = former::leave(context, observed, recipe).await?;
         return Ok(applied(secret, None, enrolment, notes));
     }
-    hold_with_finalizer(context, observed, recipe).await?;
+    finalizer::hold(context, observed, recipe).await?;
     let (outcome, before) = write(context, observed, recipe, wanted).await?;
     book(context, observed, recipe, &outcome, &sources);
     let left = events::keys_left(&recipe.target.name, &outcome.left);
     let (key, uid) = (&observed.key, &observed.uid);
-    context.events.publish(key, uid, left.as_slice()).await;
+    let now = context.now();
+    context.events.publish(key, uid, left.as_slice(), now).await;
     let secret = SecretStatus {
         name: recipe.target.name.clone(),
         revision: outcome.revision.as_str().to_owned(),
@@ -117,7 +103,7 @@ pub async fn apply(
             Some(listing.await.map_err(Stop::Cluster)?)
         }
     };
-    let notes = leave_former_targets(context, observed, recipe).await?;
+    let notes = former::leave(context, observed, recipe).await?;
     Ok(applied(secret, outcome.conflict, enrolment, notes))
 }
 
@@ -136,9 +122,7 @@ pub async fn keep_from_garbage_collector(
         return Ok(());
     }
     let _place = context.writes.acquire().await;
-    upkeep::rewrite_stale_owner(&context.secrets, &claim(observed, recipe))
-        .await
-        .map_err(stop)?;
+    upkeep::rewrite_stale_owner(&context.secrets, &observed.claim(recipe)).await?;
     Ok(())
 }
 
@@ -168,45 +152,10 @@ pub async fn re_enrol(
         context,
         observed,
         recipe,
-        &claim(observed, recipe),
+        &observed.claim(recipe),
         &secret.revision,
     )
     .await
-}
-
-/// The binding goes: its keys leave a merged Secret, then the finalizer goes. An owned Secret is the
-/// garbage collector's, a retained one is let go.
-pub async fn clean_up(context: &Context, observed: &Observed) -> Option<Instant> {
-    if !observed.has_finalizer {
-        return None;
-    }
-    let ended = async {
-        if let Ok(spec) = &observed.spec {
-            let (namespace, name) = (&observed.key.namespace, &observed.key.name);
-            if let Ok(recipe) = crate::core::parse(namespace, name, spec, &context.settings.parse) {
-                upkeep::merge_remove(&context.secrets, &claim(observed, &recipe)).await?;
-            }
-        }
-        set_finalizer(context, observed, false)
-            .await
-            .map_err(ApplyError::from)
-    };
-    match ended.await {
-        Ok(()) => None,
-        Err(error) => {
-            tracing::warn!(binding = %observed.key, %error, "clean-up not finished, tried again");
-            Some(Instant::now() + context.jittered(std::time::Duration::from_secs(5)))
-        }
-    }
-}
-
-fn claim<'a>(observed: &'a Observed, recipe: &'a Recipe) -> Claim<'a> {
-    Claim {
-        namespace: &observed.key.namespace,
-        binding: &observed.key.name,
-        binding_uid: &observed.uid,
-        target: &recipe.target,
-    }
 }
 
 /// The Secret's record when nothing needs to be looked at.
@@ -263,7 +212,9 @@ async fn write(
         };
         async move {
             let _place = context.writes.acquire().await;
-            apply::write(&context.secrets, write).await.map_err(stop)
+            apply::write(&context.secrets, write)
+                .await
+                .map_err(Stop::from)
         }
     };
     let absent = observed.secret.is_none() && observed.status.secret.is_none();
@@ -313,13 +264,8 @@ async fn record_intent(
     live_revision: Option<&Revision>,
     live: &LiveSecret,
 ) -> Result<(), Stop> {
-    let replaced = enrol::replacements(&live.head.meta, &claim(observed, recipe), next.as_str());
-    let change = Change {
-        live: live_revision.map(Revision::as_str),
-        next: next.as_str(),
-        replaced_at: replaced.live_since,
-        next_left_at: replaced.next_left_at,
-    };
+    let (claim, live_word) = (observed.claim(recipe), live_revision.map(Revision::as_str));
+    let change = enrol::change(&live.head.meta, &claim, live_word, next.as_str());
     let enrolment = enrol::list(context, observed, rollout, &recipe.target, &change)
         .await
         .map_err(Stop::Cluster)?;
@@ -344,13 +290,6 @@ fn settled_change(outcome: &Outcome) -> Change<'_> {
         next: outcome.revision.as_str(),
         replaced_at: None,
         next_left_at: None,
-    }
-}
-
-fn stop(error: ApplyError) -> Stop {
-    match error {
-        ApplyError::Finding(finding) => Stop::Failed(finding),
-        ApplyError::Cluster(error) => Stop::Cluster(error),
     }
 }
 
@@ -383,103 +322,6 @@ fn book(
     });
 }
 
-/// A merged Secret outlives its bindings: the finalizer holds the binding until its keys are out.
-async fn hold_with_finalizer(
-    context: &Context,
-    observed: &Observed,
-    recipe: &Recipe,
-) -> Result<(), Stop> {
-    let target = &recipe.target;
-    let needed =
-        target.creation == CreationPolicy::Merge && target.deletion == DeletionPolicy::Delete;
-    if needed == observed.has_finalizer {
-        return Ok(());
-    }
-    set_finalizer(context, observed, needed)
-        .await
-        .map_err(Stop::Cluster)
-}
-
-async fn set_finalizer(
-    context: &Context,
-    observed: &Observed,
-    wanted: bool,
-) -> Result<(), ClusterError> {
-    let api: Api<BindingObject> =
-        Api::namespaced(context.statuses.client(), &observed.key.namespace);
-    let object = match api.get(&observed.key.name).await {
-        Ok(object) => object,
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(_) => return Err(ClusterError::Unavailable("read the binding")),
-    };
-    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-    finalizers.retain(|name| name != names::FINALIZER_MERGE);
-    if wanted {
-        finalizers.push(names::FINALIZER_MERGE.to_owned());
-    }
-    let patch = json!({"metadata": {
-        "resourceVersion": object.metadata.resource_version,
-        "finalizers": finalizers,
-    }});
-    let params = PatchParams {
-        field_manager: Some(names::METADATA_FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    match api
-        .patch(&observed.key.name, &params, &Patch::Merge(&patch))
-        .await
-    {
-        Ok(object) => {
-            context.views.put_binding(object);
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Err(ClusterError::Conflict),
-        Err(_) => Err(ClusterError::Unavailable("write the finalizer")),
-    }
-}
-
-/// Secrets that the binding wrote under another name: with a rollout they go once nobody uses them,
-/// without one they stay and belong to nobody. Returns what a person should know about them.
-async fn leave_former_targets(
-    context: &Context,
-    observed: &Observed,
-    recipe: &Recipe,
-) -> Result<Vec<String>, Stop> {
-    let mut notes = Vec::new();
-    for former in context.views.secrets_of(&observed.key) {
-        if former.name == recipe.target.name {
-            continue;
-        }
-        let mut target = recipe.target.clone();
-        target.name.clone_from(&former.name);
-        let claim = Claim {
-            target: &target,
-            ..claim(observed, recipe)
-        };
-        let (namespace, name) = (&former.namespace, &former.name);
-        if recipe.rollout.is_none() {
-            upkeep::release(&context.secrets, &claim)
-                .await
-                .map_err(stop)?;
-            notes.push(format!("The former Secret {name} stays and belongs to nobody: kubectl delete secret {name} -n {namespace}."));
-        } else if enrol::in_use(context, &former)
-            .await
-            .map_err(Stop::Cluster)?
-        {
-            notes.push(format!(
-                "The former Secret {name} goes once nothing uses it."
-            ));
-        } else {
-            upkeep::delete(&context.secrets, &claim)
-                .await
-                .map_err(stop)?;
-            tracing::info!(binding = %observed.key, secret = %former, "a Secret of a former name was deleted");
-        }
-    }
-    Ok(notes)
-}
-
 fn notes<'a>(recipe: &Recipe, rendered: &'a Rendered) -> impl Iterator<Item = String> + use<'a> {
     let raised = recipe.refresh_interval_raised_from.map(|written| {
         format!(
@@ -489,58 +331,4 @@ fn notes<'a>(recipe: &Recipe, rendered: &'a Rendered) -> impl Iterator<Item = St
         )
     });
     raised.into_iter().chain(rendered.notes.iter().cloned())
-}
-
-fn versions(read: &Read) -> Vec<SourceVersion<'_>> {
-    let single = read.values.entries.iter().filter_map(|(ask, result)| {
-        let entry = result.as_ref().ok()?;
-        let selected = match &ask.version {
-            VersionSelector::Current => "",
-            VersionSelector::Stage(text) | VersionSelector::Id(text) => text,
-        };
-        Some((entry, selected))
-    });
-    let members = read
-        .values
-        .listings
-        .values()
-        .filter_map(|result| result.as_ref().ok());
-    let members = members.flatten().map(|entry| (entry, ""));
-    let mut all: Vec<SourceVersion<'_>> = single
-        .chain(members)
-        .map(|(entry, selector)| SourceVersion {
-            arn: &entry.arn,
-            selector,
-            version_id: &entry.version_id,
-            created: entry.created.map(|time| time.as_second()),
-        })
-        .collect();
-    all.sort_by(|a, b| (a.arn, a.selector).cmp(&(b.arn, b.selector)));
-    all.dedup_by(|a, b| (a.arn, a.selector) == (b.arn, b.selector));
-    all
-}
-
-fn source_statuses(context: &Context, read: &Read) -> Vec<SourceStatus> {
-    let single = read
-        .values
-        .entries
-        .values()
-        .filter_map(|result| result.as_ref().ok());
-    let members = read
-        .values
-        .listings
-        .values()
-        .filter_map(|result| result.as_ref().ok())
-        .flatten();
-    let mut all: Vec<SourceStatus> = single
-        .chain(members)
-        .map(|entry| SourceStatus {
-            secret: entry.name.clone(),
-            version_id: version_mark(&context.install_key, &entry.version_id),
-            region: read.region.clone(),
-        })
-        .collect();
-    all.sort_by(|a, b| (&a.secret, &a.version_id).cmp(&(&b.secret, &b.version_id)));
-    all.dedup();
-    all
 }

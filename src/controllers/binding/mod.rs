@@ -2,16 +2,19 @@
 
 mod apply;
 mod fetch;
+mod finalizer;
+mod former;
 mod gatekeeper;
 mod observe;
 mod report;
 mod restore;
+mod versions;
 
 use std::time::Instant;
 
 use super::context::Context;
 use crate::{
-    cluster::{ClusterError, ObjectKey, ReportError},
+    cluster::{ClusterError, ObjectKey, ReportError, apply_error::ApplyError},
     core::{Finding, Recipe, Rendered, gate, parse, render},
 };
 
@@ -42,7 +45,7 @@ pub enum Stop {
 pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
     let observed = observe::observe(context, &key)?;
     if observed.deleting {
-        return apply::clean_up(context, &observed).await;
+        return finalizer::clean_up(context, &observed).await;
     }
     let recipe = decide(context, &observed);
     if let Some(due) = observe::undisturbed(context, &observed) {
@@ -96,6 +99,15 @@ impl Stop {
         match self {
             Self::Spec(finding) => Self::Spec(finding.clone()),
             _ => Self::Suspended,
+        }
+    }
+}
+
+impl From<ApplyError> for Stop {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Finding(finding) => Self::Failed(finding),
+            ApplyError::Cluster(error) => Self::Cluster(error),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     api::{ExternalSecretBindingSpec, ExternalSecretBindingStatus as Status, Reason},
     cluster::{ObjectKey, SecretRow},
     controllers::context::{Context, Memory},
-    core::Finding,
+    core::{Finding, Recipe, ownership::Claim},
 };
 
 /// A binding at the start of a pass.
@@ -34,6 +34,18 @@ pub struct Observed {
     pub target: String,
     /// Whether somebody asked for this pass, beside the clock and the Secret.
     pub asked: bool,
+}
+
+impl Observed {
+    /// Who wants which Secret.
+    pub fn claim<'a>(&'a self, recipe: &'a Recipe) -> Claim<'a> {
+        Claim {
+            namespace: &self.key.namespace,
+            binding: &self.key.name,
+            binding_uid: &self.uid,
+            target: &recipe.target,
+        }
+    }
 }
 
 /// Reads the views. None: there is no such binding.

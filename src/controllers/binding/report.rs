@@ -43,13 +43,16 @@ pub async fn report(
             .map(Some),
     };
     let delay = match written {
-        Ok(Some(status)) => bounded_by_grace(context, &status, recipe, delay),
+        Ok(Some(status)) => {
+            context.remember(&observed.key, |memory| memory.unwritten.succeeded());
+            bounded_by_grace(context, &status, recipe, delay)
+        }
         Ok(None) => delay,
         Err(ReportError::Gone) => return None,
         Err(error) => {
             tracing::warn!(binding = %observed.key, %error, "status not written, the pass is repeated");
             let class = Class::Transient;
-            let attempt = context.remember(&observed.key, |memory| memory.attempts.failed(class));
+            let attempt = context.remember(&observed.key, |memory| memory.unwritten.failed(class));
             Some(schedule::retry_delay(class, attempt, interval, None))
         }
     };
@@ -240,7 +243,8 @@ pub async fn announce(
             .metrics
             .kubernetes_write("externalsecretbindings/status", "patch");
         let notes = events::transitions(before, after);
-        context.events.publish(key, uid, &notes).await;
+        let now = context.now();
+        context.events.publish(key, uid, &notes, now).await;
     }
 }
 

@@ -105,17 +105,15 @@ pub(super) fn decode(
         Decode::Base64 => (false, "Base64"),
         Decode::Base64Url => (true, "Base64Url"),
     };
-    decode_base64(value.expose(), url_safe)
-        .map(SecretValue::new)
-        .ok_or_else(|| {
-            let fact = format!(
-                "{} of \"{}\" cannot be decoded (decode: {name}).",
-                key.key, entry.name
-            );
-            Finding::new(
-                Reason::RuleBroken,
-                fact,
-                "Put an encoded value, or take decode away.",
-            )
-        })
+    decode_base64(value.expose(), url_safe).ok_or_else(|| {
+        let fact = format!(
+            "{} of \"{}\" cannot be decoded (decode: {name}).",
+            key.key, entry.name
+        );
+        Finding::new(
+            Reason::RuleBroken,
+            fact,
+            "Put an encoded value, or take decode away.",
+        )
+    })
 }

@@ -205,7 +205,8 @@ fn base64_is_padded_or_not_and_of_one_alphabet() {
         ("!!", false, None),
         ("", false, Some(vec![])),
     ] {
-        assert_eq!(decode_base64(text.as_bytes(), url_safe), expected, "{text}");
+        let decoded = decode_base64(text.as_bytes(), url_safe);
+        assert_eq!(decoded, expected.map(SecretValue::new), "{text}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! The filters, each of which takes text and gives at most [`MAX_OUTPUT`] bytes.
+//! The filters, each of which takes text and gives at most [`MAX_OUTPUT`] bytes. What they make is
+//! wiped; minijinja keeps a copy of its own, which only the allocator reaches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use zeroize::Zeroizing;
+
 use super::MAX_OUTPUT;
 use super::names::Binary;
 use super::work::Work;
 use crate::core::json::{Document, Node};
+use crate::core::value::Growing;
 
 /// Every filter there is.
 pub const NAMES: [&str; 11] = [
@@ -37,16 +41,25 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// Deepest JSON that `fromjson` opens.
 const MAX_DEPTH: usize = 64;
 
+/// What a filter makes.
+type Text = Zeroizing<String>;
+
 /// Puts the filters into an environment; what they cost is charged to `work`.
 pub(super) fn add_all(environment: &mut Environment<'_>, work: &Arc<Work>) {
     simple(environment, work, "urlencode", |text| Ok(urlencode(text)));
     simple(environment, work, "b64decode", b64decode);
     simple(environment, work, "tojson", |text| {
-        serde_json::to_string(text).map_err(|_| "`tojson` failed")
+        tojson(text).ok_or("`tojson` failed")
     });
-    simple(environment, work, "trim", |text| Ok(text.trim().to_owned()));
-    simple(environment, work, "upper", |text| Ok(text.to_uppercase()));
-    simple(environment, work, "lower", |text| Ok(text.to_lowercase()));
+    simple(environment, work, "trim", |text| {
+        Ok(text.trim().to_owned().into())
+    });
+    simple(environment, work, "upper", |text| {
+        Ok(text.to_uppercase().into())
+    });
+    simple(environment, work, "lower", |text| {
+        Ok(text.to_lowercase().into())
+    });
     environment.add_filter("default", |value: Value, other: Value| {
         if value.is_undefined() || value.is_none() {
             other
@@ -79,10 +92,10 @@ fn simple(
     environment: &mut Environment<'_>,
     work: &Arc<Work>,
     name: &'static str,
-    f: fn(&str) -> Result<String, &'static str>,
+    f: fn(&str) -> Result<Text, &'static str>,
 ) {
     let work = Arc::clone(work);
-    environment.add_filter(name, move |value: Value| -> Result<String, Error> {
+    environment.add_filter(name, move |value: Value| -> Result<Value, Error> {
         let text = text(&work, &value)?;
         let result = f(text).map_err(|fault| work.fail(fault))?;
         finish(&work, text.len(), result)
@@ -100,27 +113,38 @@ fn text<'a>(work: &Work, value: &'a Value) -> Result<&'a str, Error> {
 }
 
 /// Charges and caps one result.
-fn finish(work: &Work, input: usize, result: String) -> Result<String, Error> {
+fn finish(work: &Work, input: usize, result: Text) -> Result<Value, Error> {
     work.charge(input.saturating_add(result.len()))?;
     if result.len() > MAX_OUTPUT {
         return Err(work.fail("a filter gives more than 1 MiB"));
     }
-    Ok(result)
+    Ok(Value::from(result.as_str()))
 }
 
-fn urlencode(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+fn urlencode(text: &str) -> Text {
+    // Three characters a byte at most: it never grows.
+    let mut encoded = Text::new(String::with_capacity(text.len().saturating_mul(3)));
+    encoded.extend(utf8_percent_encode(text, RESERVED));
+    encoded
 }
 
-fn b64decode(text: &str) -> Result<String, &'static str> {
+fn tojson(text: &str) -> Option<Text> {
+    let mut json = Growing::default();
+    serde_json::to_writer(&mut json, text).ok()?;
+    Some(std::str::from_utf8(json.expose()).ok()?.to_owned().into())
+}
+
+fn b64decode(text: &str) -> Result<Text, &'static str> {
     let bytes = crate::core::render::decode_base64(text.as_bytes(), false)
         .ok_or("`b64decode` was given something that is not base64")?;
-    String::from_utf8(bytes).map_err(|_| "`b64decode` gives bytes that are not text")
+    let text = std::str::from_utf8(bytes.expose());
+    let text = text.map_err(|_| "`b64decode` gives bytes that are not text")?;
+    Ok(text.to_owned().into())
 }
 
 /// The only filter that takes binary values.
-fn b64encode(work: &Work, value: &Value) -> Result<String, Error> {
-    let encoded = |bytes: &[u8]| finish(work, bytes.len(), STANDARD.encode(bytes));
+fn b64encode(work: &Work, value: &Value) -> Result<Value, Error> {
+    let encoded = |bytes: &[u8]| finish(work, bytes.len(), STANDARD.encode(bytes).into());
     if let Some(text) = value.as_str() {
         return encoded(text.as_bytes());
     }
@@ -134,7 +158,7 @@ fn b64encode(work: &Work, value: &Value) -> Result<String, Error> {
 }
 
 /// Counts before it builds: a short text replaced by a long one can grow a million times.
-fn replace(work: &Work, text: &str, from: &str, to: &str) -> Result<String, Error> {
+fn replace(work: &Work, text: &str, from: &str, to: &str) -> Result<Value, Error> {
     if from.is_empty() {
         return Err(work.fail("`replace` needs something to replace"));
     }
@@ -143,7 +167,12 @@ fn replace(work: &Work, text: &str, from: &str, to: &str) -> Result<String, Erro
     if text.len().saturating_add(grown) > MAX_OUTPUT.saturating_mul(2) {
         return Err(work.fail("a filter gives more than 1 MiB"));
     }
-    finish(work, 0, text.replace(from, to))
+    let mut replaced = Text::new(String::with_capacity(text.len().saturating_add(grown)));
+    for (at, part) in text.split(from).enumerate() {
+        replaced.push_str(if at > 0 { to } else { "" });
+        replaced.push_str(part);
+    }
+    finish(work, 0, replaced)
 }
 
 /// Objects become maps, arrays lists, strings text; numbers are text too, so that they keep their token.
@@ -183,7 +212,7 @@ fn open<'a>(
                 .collect();
             list.map(Value::from)
         }
-        Node::Text(text) => Ok(Value::from(text)),
+        Node::Text(text) => Ok(Value::from(text.as_str().unwrap_or_default())),
         Node::Token("null") => Ok(Value::from(())),
         Node::Token("true") => Ok(Value::from(true)),
         Node::Token("false") => Ok(Value::from(false)),
@@ -193,7 +222,7 @@ fn open<'a>(
 
 /// Sets a query parameter exactly once: the first of that name gets the value, further ones go, a new one
 /// is appended; the fragment stays behind. Other parameters keep their bytes.
-pub fn with_query(url: &str, name: &str, value: &str) -> String {
+pub fn with_query(url: &str, name: &str, value: &str) -> Zeroizing<String> {
     let begin = after_user(url);
     let (head, fragment) = match url[begin..].find('#') {
         Some(i) => url.split_at(begin + i),
@@ -203,20 +232,21 @@ pub fn with_query(url: &str, name: &str, value: &str) -> String {
         Some(i) => (&head[..begin + i], &head[begin + i + 1..]),
         None => (head, ""),
     };
-    let pair = format!("{}={}", urlencode(name), urlencode(value));
+    let pair = Text::new([&**urlencode(name), "=", &**urlencode(value)].concat());
     let mut pairs: Vec<&str> = Vec::new();
     for old in query.split('&').filter(|p| !p.is_empty()) {
         let is_same = is_named(old, name);
         if !is_same {
             pairs.push(old);
-        } else if !pairs.contains(&&*pair) {
+        } else if !pairs.contains(&pair.as_str()) {
             pairs.push(&pair);
         }
     }
-    if !pairs.contains(&&*pair) {
+    if !pairs.contains(&pair.as_str()) {
         pairs.push(&pair);
     }
-    format!("{base}?{}{fragment}", pairs.join("&"))
+    let query = Text::new(pairs.join("&"));
+    Text::new([base, "?", &query, fragment].concat())
 }
 
 fn is_named(pair: &str, name: &str) -> bool {

@@ -20,6 +20,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use self::names::Names;
 use self::work::Work;
 use super::SecretValue;
+use super::value::Growing;
 
 /// Longest source in bytes.
 pub const MAX_SOURCE: usize = 16 * 1024;
@@ -50,10 +51,10 @@ pub fn check_source(source: &str) -> Result<(), String> {
 pub fn render(source: &str, data: &Data) -> Result<SecretValue, String> {
     gate::check(source)?;
     let work = Arc::new(Work::default());
-    let mut out = Capped(Vec::new());
+    let mut out = Capped::default();
     let result = render_to(source, data, &work, &mut out);
     match (result, work.fault()) {
-        (Ok(()), None) => Ok(SecretValue::new(out.0)),
+        (Ok(()), None) => Ok(out.0.into_value()),
         // A lookup that was refused looks undefined to the template, and `default` would hide it.
         (Ok(()), Some(fault)) => Err(fault.to_owned()),
         (Err(e), _) => Err(sentence(&e, &work, source)),
@@ -148,14 +149,15 @@ fn stands_in(source: &str, name: &work::Missed) -> bool {
 }
 
 /// Takes at most [`MAX_OUTPUT`] bytes, then refuses.
-struct Capped(Vec<u8>);
+#[derive(Default)]
+struct Capped(Growing);
 
 impl io::Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MAX_OUTPUT {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
-        self.0.extend_from_slice(bytes);
+        self.0.push(bytes);
         Ok(bytes.len())
     }
 

@@ -1,0 +1,45 @@
+//! Secrets that a binding wrote before its target was renamed.
+
+use super::{Observed, Stop};
+use crate::{
+    cluster::upkeep,
+    controllers::{context::Context, enrol},
+    core::{Recipe, ownership::Claim},
+};
+
+/// Secrets that the binding wrote under another name: with a rollout they go once nobody uses them,
+/// without one they stay and belong to nobody. Returns what a person should know about them.
+pub async fn leave(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+) -> Result<Vec<String>, Stop> {
+    let mut notes = Vec::new();
+    for former in context.views.secrets_of(&observed.key) {
+        if former.name == recipe.target.name {
+            continue;
+        }
+        let mut target = recipe.target.clone();
+        target.name.clone_from(&former.name);
+        let claim = Claim {
+            target: &target,
+            ..observed.claim(recipe)
+        };
+        let (namespace, name) = (&former.namespace, &former.name);
+        if recipe.rollout.is_none() {
+            upkeep::release(&context.secrets, &claim).await?;
+            notes.push(format!("The former Secret {name} stays and belongs to nobody: kubectl delete secret {name} -n {namespace}."));
+        } else if enrol::in_use(context, &former)
+            .await
+            .map_err(Stop::Cluster)?
+        {
+            notes.push(format!(
+                "The former Secret {name} goes once nothing uses it."
+            ));
+        } else {
+            upkeep::delete(&context.secrets, &claim).await?;
+            tracing::info!(binding = %observed.key, secret = %former, "a Secret of a former name was deleted");
+        }
+    }
+    Ok(notes)
+}
