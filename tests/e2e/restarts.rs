@@ -1,19 +1,21 @@
 //! Operators of their own: restarted, killed, without their key, without rights, without credentials.
 
 use k8s_openapi::api::{core::v1::Secret, rbac::v1::Role};
+use keyferry::api::Reason;
 use keyferry_testkit::aws::Fault;
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, data, revision},
+    case::{Case, assert_holds, condition, data, is, revision},
     operators::Identity,
     reasons::assert_says,
     templates::{bomb_spec, bombs},
     workload::Uses,
+    world::ACCOUNT,
 };
 
 crate::tests![tests:
@@ -23,6 +25,7 @@ crate::tests![tests:
     a_key_removed_while_the_operator_was_down_is_restored,
     a_wrong_token_audience_fails_with_the_identity_named,
     without_credentials_the_last_good_secret_stays,
+    a_web_identity_token_that_is_not_there_is_told_and_clears_once_it_is,
     a_throttled_account_is_told_and_clears,
     a_missing_right_is_named_and_clears_once_given,
     hostile_templates_are_refused_or_bounded_in_memory,
@@ -123,17 +126,37 @@ async fn a_key_removed_while_the_operator_was_down_is_restored(case: Case) {
     case.put("e", &value);
     let mut spec = case.one("K", "e");
     spec["refreshInterval"] = json!("24h");
-    case.binding("app", spec).await;
-    case.synced("app").await;
-    first.terminate(&case.world.channels).await;
-    case.patch_secret("app", "kubectl-edit", json!({"data": {"K": null}}))
+    case.binding("owned", spec.clone()).await;
+    case.foreign_secret("adopted", "helm", &[("THEIRS", "before")])
         .await;
+    spec["target"] = json!({"creationPolicy": "Adopt"});
+    case.binding("adopted", spec).await;
+    let mut old = Vec::new();
+    for name in ["owned", "adopted"] {
+        case.synced(name).await;
+        old.push(case.secret(name).await);
+    }
+    first.terminate(&case.world.channels).await;
+    let removal = json!({"data": {"K": null}});
+    case.patch_secret("owned", "kubectl-edit", removal.clone())
+        .await;
+    case.patch_secret("adopted", "kubectl-edit", removal).await;
+    let theirs = json!({"stringData": {"THEIRS": "after"}});
+    case.patch_secret("adopted", "helm", theirs).await;
     let second = case.operator(&[]).await;
-    case.until_secret("app", "has its key again", |s| {
-        data(s.unwrap()).contains_key("K")
-    })
-    .await;
-    assert_holds(&case.secret("app").await, &[("K", &value)]);
+    for old in &old {
+        let name = old.name_any();
+        let back = |s: Option<&Secret>| s.is_some_and(|s| data(s).contains_key("K"));
+        let new = case.until_secret(&name, "has its key again", back).await;
+        let new = new.unwrap();
+        let mut expected = vec![("K", value.as_str())];
+        if name == "adopted" {
+            expected.push(("THEIRS", "after"));
+        }
+        assert_holds(&new, &expected);
+        assert_eq!(new.uid(), old.uid(), "{name}");
+        assert_eq!(revision(&new), revision(old), "{name}");
+    }
     second.terminate(&case.world.channels).await;
 }
 
@@ -155,40 +178,79 @@ async fn a_wrong_token_audience_fails_with_the_identity_named(case: Case) {
 }
 
 async fn without_credentials_the_last_good_secret_stays(case: Case) {
-    let first = case.operator(&[]).await;
-    case.put("e", &case.value());
-    let mut spec = case.one("K", "e");
-    spec["refreshInterval"] = json!("10s");
-    case.binding("app", spec).await;
-    case.synced("app").await;
-    let good = case.secret("app").await;
-    first.terminate(&case.world.channels).await;
-    let second = case
-        .world
-        .start_operator(case.start(&[]).identity(Identity::None))
-        .await
-        .unwrap();
+    // Keys in a file, as a cluster outside AWS mounts them.
+    let file = case.world.files.path().join(case.operator_name());
+    let path = file.to_str().unwrap();
+    let give = |key: &str| {
+        case.world.aws.user(key, ACCOUNT);
+        let keys = format!("aws_access_key_id = {key}\naws_secret_access_key = any\n");
+        std::fs::write(&file, format!("[default]\n{keys}")).unwrap();
+    };
+    let keys: [String; 2] = std::array::from_fn(|_| format!("AKIA{:016X}", rand::random::<u64>()));
+    give(&keys[0]);
+    let start = case.start(&[]).identity(Identity::None);
+    let start = start.env("AWS_SHARED_CREDENTIALS_FILE", path);
+    let operator = case.world.start_operator(start).await.unwrap();
+    let good = in_sync(&case).await;
+    case.world.aws.revoke(&keys[0]);
+    std::fs::write(&file, "").unwrap();
     let status = case.failing("app", "NoCredentials").await;
     assert_says(
         &case,
         &condition(&status, "Synced"),
-        &["credentials", "IRSA", "Last good value kept."],
+        &[
+            "credentials",
+            "IRSA",
+            "eks.amazonaws.com/role-arn",
+            "Last good value kept.",
+        ],
     );
-    assert!(data(&case.secret("app").await) == data(&good));
-    second.terminate(&case.world.channels).await;
-    let third = case.operator(&[]).await;
-    case.synced("app").await;
-    third.terminate(&case.world.channels).await;
+    assert!(is(&status, "Ready", "True", "NoCredentials"), "{status}");
+    case.assert_kept(&good).await;
+    case.assert_told(Reason::NoCredentials).await;
+    give(&keys[1]);
+    case.cleared().await;
+    case.assert_kept(&good).await;
+    operator.terminate(&case.world.channels).await;
 }
 
-async fn a_throttled_account_is_told_and_clears(case: Case) {
-    let operator = case.operator(&[]).await;
+async fn a_web_identity_token_that_is_not_there_is_told_and_clears_once_it_is(case: Case) {
+    let first = case.operator(&[]).await;
+    let good = in_sync(&case).await;
+    first.terminate(&case.world.channels).await;
+    let files = case.world.files.path();
+    let token = files.join(format!("{}.token", case.operator_name()));
+    let late = files.join(format!("{}.late", case.operator_name()));
+    let path = late.to_str().unwrap();
+    let start = case.start(&[]).env("AWS_WEB_IDENTITY_TOKEN_FILE", path);
+    let second = case.world.start_operator(start).await.unwrap();
+    let status = case.failing("app", "NoCredentials").await;
+    assert_says(
+        &case,
+        &condition(&status, "Synced"),
+        &[path, "AWS_WEB_IDENTITY_TOKEN_FILE", "Last good value kept."],
+    );
+    case.assert_kept(&good).await;
+    case.assert_told(Reason::NoCredentials).await;
+    std::fs::copy(token, late).unwrap();
+    case.cleared().await;
+    case.assert_kept(&good).await;
+    second.terminate(&case.world.channels).await;
+}
+
+/// A binding `app` of one entry `e`, in sync; returns its Secret.
+async fn in_sync(case: &Case) -> Secret {
     case.put("e", &case.value());
     let mut spec = case.one("K", "e");
     spec["refreshInterval"] = json!("10s");
     case.binding("app", spec).await;
     case.synced("app").await;
-    let good = case.secret("app").await;
+    case.secret("app").await
+}
+
+async fn a_throttled_account_is_told_and_clears(case: Case) {
+    let operator = case.operator(&[]).await;
+    let good = in_sync(&case).await;
     case.fault("e", Fault::throttled(None).whole_call());
     let status = case.failing("app", "Throttled").await;
     assert_says(
@@ -208,12 +270,7 @@ async fn a_throttled_account_is_told_and_clears(case: Case) {
 
 async fn a_missing_right_is_named_and_clears_once_given(case: Case) {
     let operator = case.operator(&[]).await;
-    case.put("e", &case.value());
-    let mut spec = case.one("K", "e");
-    spec["refreshInterval"] = json!("10s");
-    case.binding("app", spec).await;
-    case.synced("app").await;
-    let good = case.secret("app").await;
+    let good = in_sync(&case).await;
     let rules = case.take_right("secrets", "update").await;
     case.put("e", &case.value());
     let status = case.failing("app", "OperatorForbidden").await;
