@@ -1,7 +1,6 @@
-//! Operators of their own: restarted, killed, without their key, without rights, without credentials.
+//! Operators of their own: restarted, killed, without their key, without rights, throttled.
 
 use k8s_openapi::api::{core::v1::Secret, rbac::v1::Role};
-use keyferry::api::Reason;
 use keyferry_testkit::aws::Fault;
 use kube::{
     Api, ResourceExt,
@@ -10,12 +9,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, data, is, revision},
-    operators::Identity,
+    case::{Case, assert_holds, condition, data, revision},
     reasons::assert_says,
     templates::{bomb_spec, bombs},
     workload::Uses,
-    world::ACCOUNT,
 };
 
 crate::tests![tests:
@@ -23,9 +20,6 @@ crate::tests![tests:
     a_killed_operator_finishes_its_rollout_after_the_restart_with_one_rollout,
     a_lost_install_key_restarts_nothing_and_keeps_the_revision,
     a_key_removed_while_the_operator_was_down_is_restored,
-    a_wrong_token_audience_fails_with_the_identity_named,
-    without_credentials_the_last_good_secret_stays,
-    a_web_identity_token_that_is_not_there_is_told_and_clears_once_it_is,
     a_throttled_account_is_told_and_clears,
     a_missing_right_is_named_and_clears_once_given,
     hostile_templates_are_refused_or_bounded_in_memory,
@@ -160,86 +154,8 @@ async fn a_key_removed_while_the_operator_was_down_is_restored(case: Case) {
     second.terminate(&case.world.channels).await;
 }
 
-async fn a_wrong_token_audience_fails_with_the_identity_named(case: Case) {
-    let start = case.start(&[]).audience("somebody-else");
-    let operator = case.world.start_operator(start).await.unwrap();
-    case.put("e", &case.value());
-    case.bind_one("app", "K", "e").await;
-    let status = case.failing("app", "AssumeRoleFailed").await;
-    let name = case.operator_name();
-    let role = format!("role/{name}");
-    assert_says(
-        &case,
-        &condition(&status, "Synced"),
-        &[&role, "audience", "sts.amazonaws.com"],
-    );
-    assert_eq!(case.reads("e"), 0);
-    operator.terminate(&case.world.channels).await;
-}
-
-async fn without_credentials_the_last_good_secret_stays(case: Case) {
-    // Keys in a file, as a cluster outside AWS mounts them.
-    let file = case.world.files.path().join(case.operator_name());
-    let path = file.to_str().unwrap();
-    let give = |key: &str| {
-        case.world.aws.user(key, ACCOUNT);
-        let keys = format!("aws_access_key_id = {key}\naws_secret_access_key = any\n");
-        std::fs::write(&file, format!("[default]\n{keys}")).unwrap();
-    };
-    let keys: [String; 2] = std::array::from_fn(|_| format!("AKIA{:016X}", rand::random::<u64>()));
-    give(&keys[0]);
-    let start = case.start(&[]).identity(Identity::None);
-    let start = start.env("AWS_SHARED_CREDENTIALS_FILE", path);
-    let operator = case.world.start_operator(start).await.unwrap();
-    let good = in_sync(&case).await;
-    case.world.aws.revoke(&keys[0]);
-    std::fs::write(&file, "").unwrap();
-    let status = case.failing("app", "NoCredentials").await;
-    assert_says(
-        &case,
-        &condition(&status, "Synced"),
-        &[
-            "credentials",
-            "IRSA",
-            "eks.amazonaws.com/role-arn",
-            "Last good value kept.",
-        ],
-    );
-    assert!(is(&status, "Ready", "True", "NoCredentials"), "{status}");
-    case.assert_kept(&good).await;
-    case.assert_told(Reason::NoCredentials).await;
-    give(&keys[1]);
-    case.cleared().await;
-    case.assert_kept(&good).await;
-    operator.terminate(&case.world.channels).await;
-}
-
-async fn a_web_identity_token_that_is_not_there_is_told_and_clears_once_it_is(case: Case) {
-    let first = case.operator(&[]).await;
-    let good = in_sync(&case).await;
-    first.terminate(&case.world.channels).await;
-    let files = case.world.files.path();
-    let token = files.join(format!("{}.token", case.operator_name()));
-    let late = files.join(format!("{}.late", case.operator_name()));
-    let path = late.to_str().unwrap();
-    let start = case.start(&[]).env("AWS_WEB_IDENTITY_TOKEN_FILE", path);
-    let second = case.world.start_operator(start).await.unwrap();
-    let status = case.failing("app", "NoCredentials").await;
-    assert_says(
-        &case,
-        &condition(&status, "Synced"),
-        &[path, "AWS_WEB_IDENTITY_TOKEN_FILE", "Last good value kept."],
-    );
-    case.assert_kept(&good).await;
-    case.assert_told(Reason::NoCredentials).await;
-    std::fs::copy(token, late).unwrap();
-    case.cleared().await;
-    case.assert_kept(&good).await;
-    second.terminate(&case.world.channels).await;
-}
-
 /// A binding `app` of one entry `e`, in sync; returns its Secret.
-async fn in_sync(case: &Case) -> Secret {
+pub async fn in_sync(case: &Case) -> Secret {
     case.put("e", &case.value());
     let mut spec = case.one("K", "e");
     spec["refreshInterval"] = json!("10s");
