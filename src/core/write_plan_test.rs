@@ -1,11 +1,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
 use crate::{
     api::binding::DeletionPolicy,
-    core::{InstallKey, recipe::TargetRecipe, sources::SourceVersion},
+    core::{
+        InstallKey,
+        recipe::TargetRecipe,
+        schedule::{self, Attempts},
+        sources::SourceVersion,
+    },
 };
 
 fn data(pairs: &[(&str, &str)]) -> Data {
@@ -15,7 +22,25 @@ fn data(pairs: &[(&str, &str)]) -> Data {
         .collect()
 }
 
+/// When everything here happens, unless said otherwise.
+const START: i64 = 1_800_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(START + second).unwrap()
+}
+
 fn plan_for(
+    creation: CreationPolicy,
+    wanted: &[(&str, &str)],
+    found: Option<&LiveSecret>,
+    repairs: &Repairs,
+    taken: &Taken,
+) -> Result<Plan, Finding> {
+    plan_at(at(0), creation, wanted, found, repairs, taken)
+}
+
+fn plan_at(
+    now: Timestamp,
     creation: CreationPolicy,
     wanted: &[(&str, &str)],
     found: Option<&LiveSecret>,
@@ -43,7 +68,6 @@ fn plan_for(
         created: None,
     }];
     let (key, data) = (InstallKey::new([1; 32]), data(wanted));
-    let now = Timestamp::from_second(1_800_000_000).unwrap();
     let wanted = Wanted {
         claim,
         key: &key,
@@ -218,7 +242,7 @@ fn repairs_pause_and_other_writes_go_on() {
     let mut edited = live.clone();
     edited.data = data(&[("A", "x")]);
     let mut repairs = Repairs::default();
-    (0..Repairs::MOST).for_each(|_| repairs.record(Timestamp::from_second(1_800_000_000).unwrap()));
+    (0..Repairs::MOST).for_each(|_| repairs.record(at(0)));
     let ask = |value, found| {
         plan_for(
             CreationPolicy::Owner,
@@ -232,6 +256,51 @@ fn repairs_pause_and_other_writes_go_on() {
     assert_eq!(finding.reason, Reason::Fought);
     assert!(finding.retry_after.is_some());
     assert_eq!(ask("2", &live).unwrap().change, Change::Write);
+}
+
+/// The passes after `Fought` as the retry table plans them, with the jitter at either end: the first
+/// after the window puts the bytes right, whatever the opponent left there.
+#[test]
+fn a_fight_ends_by_itself_when_its_window_has_passed() {
+    let made = plan_of(CreationPolicy::Owner, &[("A", "1")], None);
+    let live = after(&made.step, None);
+    let mut edited = live.clone();
+    edited.data = data(&[("A", "x")]);
+    for unit in [0.0, 0.5, 1.0] {
+        let mut repairs = Repairs::default();
+        for second in [0, 5, 9] {
+            repairs.record(at(second));
+        }
+        let (mut now, mut attempts) = (Duration::from_secs(10), Attempts::default());
+        let ended = (0..5).find_map(|_| {
+            let moment = at(i64::try_from(now.as_secs()).unwrap());
+            let planned = plan_at(
+                moment,
+                CreationPolicy::Owner,
+                &[("A", "1")],
+                Some(&edited),
+                &repairs,
+                &Taken::new(),
+            );
+            let finding = match planned {
+                Ok(plan) => return Some(plan),
+                Err(finding) => finding,
+            };
+            assert_eq!(finding.reason, Reason::Fought);
+            let class = schedule::class(finding.reason);
+            let day = Duration::from_secs(24 * 3600);
+            let wait =
+                schedule::retry_delay(class, attempts.failed(class), day, finding.retry_after);
+            now += schedule::jittered(wait, unit);
+            None
+        });
+        let plan = ended.expect("a pass that repairs");
+        assert_eq!(plan.change, Change::Repair);
+        assert!(matches!(&plan.step, Step::Replace(_, ours) if *ours == data(&[("A", "1")])));
+        let window = Duration::try_from(Repairs::WINDOW).unwrap();
+        assert!(now >= window, "not before");
+        assert!(now <= window.mul_f64(1.2), "and not much later: {now:?}");
+    }
 }
 
 #[test]

@@ -88,7 +88,10 @@ fn refused(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
         Outcome::NotFound => not_found(refusal, subject),
         Outcome::Denied => denied(refusal, subject),
         Outcome::Throttled => throttled(refusal, subject.operation, subject.region),
-        Outcome::Expired => expired(refusal, &subject.who()),
+        Outcome::Expired => {
+            let who = subject.caller.map(|caller| caller.arn.as_str());
+            expired(refusal, who.unwrap_or("the operator's AWS identity"))
+        }
         Outcome::Unavailable => server_fault(refusal, subject.operation, subject.region),
         Outcome::Refused | Outcome::Ok => other_refusal(refusal, subject),
     }

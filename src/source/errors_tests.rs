@@ -82,6 +82,21 @@ fn every_refusal_has_its_reason_fact_and_cure() {
 }
 
 #[test]
+fn credentials_of_nobody_known_are_the_operators() {
+    let name = SecretId::Name("a".into());
+    let subject = Subject {
+        operation: Operation::GetSecretValue,
+        region: "ap-northeast-2",
+        caller: None,
+        entry: Some((&name, &VersionSelector::Current)),
+        patience: Duration::from_secs(20),
+    };
+    let refused = Failure::Refused(refusal("UnrecognizedClientException", ""));
+    let fact = read_finding(&refused, &subject).fact;
+    assert!(fact.contains("credentials of the operator's"), "{fact}");
+}
+
+#[test]
 fn no_answer_is_told_apart() {
     let name = SecretId::Name("a".into());
     for (failure, fact) in [

@@ -13,6 +13,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
 };
 use aws_sdk_sts::types::{AssumedRoleUser, Credentials as StsKeys, Tag};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use futures::future::{BoxFuture, FutureExt};
 use zeroize::Zeroizing;
 
@@ -40,42 +41,61 @@ pub(super) struct OperatorOrigin {
 
 /// The parts of the SDK's default chain, around our own web identity.
 pub(super) struct OwnChain {
-    before: Vec<SharedCredentialsProvider>,
+    /// Before the web identity: environment and profile.
+    before: Option<Profile>,
     web: Option<WebIdentity>,
     after: Vec<SharedCredentialsProvider>,
 }
 
 impl OwnChain {
-    /// The providers in the SDK's order (source: aws-config, default_provider/credentials.rs). `local` is a
-    /// configuration whose HTTP client never uses a proxy.
+    /// The providers in the SDK's order (source: aws-config, default_provider/credentials.rs). `local` is an
+    /// HTTP client that never uses a proxy.
     pub fn new(
         identity: &OperatorIdentity,
-        general: &ProviderConfig,
-        local: &ProviderConfig,
+        sdk: &SdkConfig,
+        general: SharedHttpClient,
+        local: SharedHttpClient,
     ) -> Self {
         if let OperatorIdentity::WebIdentity(web) = identity {
             return Self {
-                before: vec![],
+                before: None,
                 web: Some(web.clone()),
                 after: vec![],
             };
         }
-        let container = EcsCredentialsProvider::builder().configure(local).build();
-        let imds = ImdsCredentialsProvider::builder().configure(local).build();
-        let profile = ProfileFileCredentialsProvider::builder()
-            .configure(general)
-            .build();
+        let local = provider_config(sdk, local);
+        let container = EcsCredentialsProvider::builder().configure(&local).build();
+        let imds = ImdsCredentialsProvider::builder().configure(&local).build();
         Self {
-            before: vec![
-                SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()),
-                SharedCredentialsProvider::new(profile),
-            ],
+            before: Some(Profile {
+                sdk: sdk.clone(),
+                client: general,
+            }),
             web: WebIdentity::from_env(|name| std::env::var(name).ok()),
             after: vec![
                 SharedCredentialsProvider::new(container),
                 SharedCredentialsProvider::new(imds),
             ],
         }
+    }
+}
+
+/// What a provider of the profile's credentials is made of.
+struct Profile {
+    sdk: SdkConfig,
+    client: SharedHttpClient,
+}
+
+impl Profile {
+    /// The environment, then the profile. Made for each ask: a provider keeps the files as it first read
+    /// them, and keys that come later, or take the place of others, would want a restart.
+    fn chain(&self) -> [SharedCredentialsProvider; 2] {
+        let config = provider_config(&self.sdk, self.client.clone());
+        let profile = ProfileFileCredentialsProvider::builder().configure(&config);
+        [
+            SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()),
+            SharedCredentialsProvider::new(profile.build()),
+        ]
     }
 }
 
@@ -93,7 +113,9 @@ async fn first(providers: &[SharedCredentialsProvider]) -> Result<Option<Keys>, 
 
 impl OperatorOrigin {
     async fn get(&self) -> Result<Session, Finding> {
-        if let Some(keys) = first(&self.own.before).await? {
+        if let Some(profile) = &self.own.before
+            && let Some(keys) = first(&profile.chain()).await?
+        {
             return Ok(Session::new(keys, None));
         }
         if let Some(web) = &self.own.web {
@@ -281,10 +303,7 @@ fn session_of(keys: Option<StsKeys>, user: Option<AssumedRoleUser>) -> Option<Se
 }
 
 /// Makes the provider configuration of the chain's own calls.
-pub(super) fn provider_config(
-    sdk: &SdkConfig,
-    client: aws_smithy_runtime_api::client::http::SharedHttpClient,
-) -> ProviderConfig {
+fn provider_config(sdk: &SdkConfig, client: SharedHttpClient) -> ProviderConfig {
     let mut config = ProviderConfig::without_region()
         .with_region(sdk.region().cloned())
         .with_use_fips(sdk.use_fips())

@@ -20,7 +20,7 @@ use super::{
     hub::Hub,
     identity::{CredentialKey, HubKey, IdentityAsk},
     metrics::SourceMetrics,
-    origin::{OperatorOrigin, OwnChain, RoleOrigin, ServiceAccountOrigin, provider_config},
+    origin::{OperatorOrigin, OwnChain, RoleOrigin, ServiceAccountOrigin},
     settings::SourceSettings,
     sts::Sts,
 };
@@ -167,9 +167,12 @@ impl Sources {
         let cluster = self.settings.cluster.clone();
         let credentials = match key {
             CredentialKey::Operator { sts_region } => {
-                let general = provider_config(&self.sdk, self.proxied.clone());
-                let local = provider_config(&self.sdk, self.local.clone());
-                let own = OwnChain::new(&self.settings.identity, &general, &local);
+                let own = OwnChain::new(
+                    &self.settings.identity,
+                    &self.sdk,
+                    self.proxied.clone(),
+                    self.local.clone(),
+                );
                 let origin = |held| {
                     Box::new(OperatorOrigin {
                         sts: self.sts(sts_region, held),

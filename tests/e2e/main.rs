@@ -11,7 +11,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod audit;
+mod batches;
 mod case;
+mod credentials;
 mod deletion;
 mod identity;
 mod leaks;
@@ -58,6 +60,7 @@ struct Phase {
 fn phases(threads: usize) -> Vec<Phase> {
     let shared = [
         values::tests(),
+        batches::tests(),
         rotation::tests(),
         rollouts::tests(),
         ownership::tests(),
@@ -73,8 +76,9 @@ fn phases(threads: usize) -> Vec<Phase> {
         steady::tests(),
     ];
     let own = [
-        values::own(),
+        batches::own(),
         restarts::tests(),
+        credentials::own(),
         identity::own(),
         policy::own(),
         stalls::tests(),

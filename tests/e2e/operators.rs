@@ -103,6 +103,12 @@ impl Start {
         self
     }
 
+    /// One more variable, or another value for one that is set anyway.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it with what is installed.
     pub async fn launch(self, world: &World) -> Result<Running> {
         let options = self.options(world).await?;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use keyferry::api::Reason;
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, data, is, revision},
+    case::{Case, assert_holds, condition, data, holds, is, revision},
+    reasons::assert_says,
     world::SHARED,
 };
 
@@ -16,8 +18,10 @@ crate::tests![tests:
     a_secret_deleted_by_hand_comes_back_by_the_watch,
     a_disturbed_secret_is_repaired_while_its_source_holds_a_placeholder,
     an_adopted_secret_keeps_unknown_keys_and_ours_are_repaired,
+    an_adopted_secret_deleted_by_hand_comes_back_by_the_watch,
     an_endless_opponent_is_named_as_fought_and_writes_stay_bounded,
     a_foreign_secret_is_not_touched_and_its_manager_is_named,
+    a_foreign_secret_that_was_there_first_is_not_touched,
     a_foreign_secret_that_wins_the_create_race_is_not_touched,
     labels_and_annotations_of_others_on_our_secret_stay,
 ];
@@ -137,13 +141,46 @@ async fn an_adopted_secret_keeps_unknown_keys_and_ours_are_repaired(case: Case) 
         &secret,
         &[("PASSWORD", value.as_str()), ("THEIRS", "changed")],
     );
+    let removal = json!({"data": {"PASSWORD": null}});
+    case.patch_secret("app", "kubectl-edit", removal).await;
+    let secret = case
+        .until_secret("app", "has our key again", |s| holds(s, "PASSWORD", &value))
+        .await
+        .unwrap();
+    assert_holds(
+        &secret,
+        &[("PASSWORD", value.as_str()), ("THEIRS", "changed")],
+    );
+    assert_eq!(secret.uid(), foreign.uid());
 }
 
+async fn an_adopted_secret_deleted_by_hand_comes_back_by_the_watch(case: Case) {
+    let value = case.value();
+    case.put("db", &value);
+    case.foreign_secret("app", "helm", &[("THEIRS", "theirs")])
+        .await;
+    let mut spec = rarely(case.one("PASSWORD", "db"));
+    spec["target"] = json!({"creationPolicy": "Adopt"});
+    case.binding("app", spec).await;
+    case.synced("app").await;
+    let old = case.secret("app").await;
+    case.delete_secret("app").await;
+    let back = |s: Option<&Secret>| s.is_some_and(|s| s.uid() != old.uid());
+    let new = case.until_secret("app", "is recreated", back).await;
+    let new = new.unwrap();
+    assert_holds(&new, &[("PASSWORD", &value)]);
+    assert_eq!(revision(&new), revision(&old), "of the same bytes");
+}
+
+/// Time alone also ends it, ten minutes later: `a_fight_ends_by_itself_when_its_window_has_passed` in
+/// `core::write_plan`.
 async fn an_endless_opponent_is_named_as_fought_and_writes_stay_bounded(case: Case) {
-    case.put("db", &case.value());
+    let value = case.value();
+    case.put("db", &value);
     case.binding("app", rarely(case.one("PASSWORD", "db")))
         .await;
     case.synced("app").await;
+    let good = case.secret("app").await;
     let fought = || {
         let latest = case.world.bindings.latest(&case.namespace, "app");
         latest.filter(|object| is(object, "Synced", "False", "Fought"))
@@ -155,21 +192,22 @@ async fn an_endless_opponent_is_named_as_fought_and_writes_stay_bounded(case: Ca
         case.patch_secret("app", "rival", edit).await;
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    let object = case
-        .until("app", "fought", |o| is(o, "Synced", "False", "Fought"))
-        .await;
-    let message = crate::case::condition(&object, "Synced")["message"].to_string();
-    assert!(message.contains("rival"), "{message}");
+    let status = case.failing("app", "Fought").await;
+    let says = ["rival", "app", "Stop that writer", "Next try in"];
+    assert_says(&case, &condition(&status, "Synced"), &says);
+    case.assert_told(Reason::Fought).await;
     // The opponent goes on; we do not.
     for round in 0..20 {
         let edit = json!({"stringData": {"PASSWORD": format!("still mine {round}")}});
         case.patch_secret("app", "rival", edit).await;
     }
-    let ours = case
-        .writes(SHARED)
-        .into_iter()
-        .filter(|w| w.resource == "secrets")
-        .count();
+    // The opponent gives way.
+    let edit = json!({"stringData": {"PASSWORD": value}});
+    case.patch_secret("app", "rival", edit).await;
+    case.cleared().await;
+    case.assert_kept(&good).await;
+    let writes = case.writes(SHARED).into_iter();
+    let ours = writes.filter(|w| w.resource == "secrets").count();
     assert!(
         ours <= 6,
         "1 creation, 3 repairs and few more, not {ours}, against {rounds} edits"
@@ -177,25 +215,50 @@ async fn an_endless_opponent_is_named_as_fought_and_writes_stay_bounded(case: Ca
 }
 
 async fn a_foreign_secret_is_not_touched_and_its_manager_is_named(case: Case) {
+    let value = case.value();
+    case.put("db", &value);
+    let mut spec = case.one("PASSWORD", "db");
+    spec["refreshInterval"] = json!("10s");
+    case.binding("app", spec.clone()).await;
+    case.synced("app").await;
+    let good = case.secret("app").await;
+    let foreign = case
+        .foreign_secret("theirs", "helm", &[("PASSWORD", "theirs")])
+        .await;
+    spec["target"] = json!({"name": "theirs"});
+    case.binding("app", spec).await;
+    let status = case.failing("app", "TargetConflict").await;
+    let says = ["theirs", "helm", "target.name", "Last good value kept."];
+    assert_says(&case, &condition(&status, "Synced"), &says);
+    assert!(is(&status, "Ready", "True", "TargetConflict"), "{status}");
+    case.assert_kept(&good).await;
+    case.assert_told(Reason::TargetConflict).await;
+    let still = case.secret("theirs").await;
+    assert_eq!(
+        still.resource_version(),
+        foreign.resource_version(),
+        "not touched"
+    );
+    case.delete_secret("theirs").await;
+    let status = case.cleared().await;
+    assert_eq!(status["secret"]["name"], "theirs");
+    assert_holds(&case.secret("theirs").await, &[("PASSWORD", &value)]);
+}
+
+async fn a_foreign_secret_that_was_there_first_is_not_touched(case: Case) {
     case.put("db", &case.value());
     let foreign = case
         .foreign_secret("app", "helm", &[("PASSWORD", "theirs")])
         .await;
     case.bind_one("app", "PASSWORD", "db").await;
     let status = case.failing("app", "TargetConflict").await;
-    let message = crate::case::condition(&status, "Synced")["message"].to_string();
-    assert!(message.contains("helm"), "{message}");
+    assert_says(&case, &condition(&status, "Synced"), &["app", "helm"]);
     let still = case.secret("app").await;
     assert_eq!(
         still.resource_version(),
         foreign.resource_version(),
         "not touched"
     );
-    case.api::<Secret>()
-        .delete("app", &DeleteParams::default())
-        .await
-        .unwrap();
-    case.synced("app").await;
 }
 
 async fn a_foreign_secret_that_wins_the_create_race_is_not_touched(case: Case) {
@@ -212,8 +275,7 @@ async fn a_foreign_secret_that_wins_the_create_race_is_not_touched(case: Case) {
         .await;
     hang.release();
     let status = case.failing("app", "TargetConflict").await;
-    let message = crate::case::condition(&status, "Synced")["message"].to_string();
-    assert!(message.contains("terraform"), "{message}");
+    assert_says(&case, &condition(&status, "Synced"), &["app", "terraform"]);
     let still = case.secret("app").await;
     assert_eq!(
         still.resource_version(),

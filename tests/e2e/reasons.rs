@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 
+use k8s_openapi::api::core::v1::Secret;
 use keyferry::api::Reason;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, Test, condition, data, is},
+    case::{Case, PATIENCE, Test, condition, data, is, is_current},
     reasons_cases,
 };
 
@@ -108,23 +110,44 @@ async fn walk(case: Case, reason: Reason) {
     );
     let message = condition(&status, "Synced")["message"].to_string();
     assert!(message.contains("Last good value kept."), "{message}");
-    let kept = case.secret(&name).await;
-    assert!(
-        kept.metadata.uid == good.metadata.uid && data(&kept) == data(&good),
-        "the last good Secret stays"
-    );
-    let told = || {
-        case.events("app")
-            .iter()
-            .any(|(kind, word, _)| kind == "Warning" && word == reason.as_str())
-            .then_some(())
-    };
-    let told = case.world.events.until(crate::case::PATIENCE, told).await;
-    assert!(told.is_ok(), "an event tells: {:?}", case.events("app"));
+    case.assert_kept(&good).await;
+    case.assert_told(reason).await;
     (walk.cured)(case.clone()).await;
-    let fine = |o: &Value| is(o, "Synced", "True", "Synced") && is(o, "Ready", "True", "Synced");
-    let object = case.until("app", "clears by itself once cured", fine).await;
-    assert!(object["status"]["failingSince"].is_null());
+    case.cleared().await;
+}
+
+/// What every reason promises about the binding `app`.
+impl Case {
+    /// Fails unless the Secret is the object it was, with the bytes it had.
+    pub async fn assert_kept(&self, good: &Secret) {
+        let kept = self.secret(&good.name_any()).await;
+        assert!(
+            kept.uid() == good.uid() && data(&kept) == data(good),
+            "the last good Secret stays"
+        );
+    }
+
+    /// Waits for a warning with that word.
+    pub async fn assert_told(&self, reason: Reason) {
+        let told = || {
+            self.events("app")
+                .iter()
+                .any(|(kind, word, _)| kind == "Warning" && word == reason.as_str())
+                .then_some(())
+        };
+        let told = self.world.events.until(PATIENCE, told).await;
+        assert!(told.is_ok(), "an event tells: {:?}", self.events("app"));
+    }
+
+    /// Waits until all is well again; asks for nothing. Returns the status.
+    pub async fn cleared(&self) -> Value {
+        let fine = |o: &Value| {
+            is_current(o) && is(o, "Synced", "True", "Synced") && is(o, "Ready", "True", "Synced")
+        };
+        let object = self.until("app", "clears by itself once cured", fine).await;
+        assert!(object["status"]["failingSince"].is_null());
+        object["status"].clone()
+    }
 }
 
 /// Fails when a message lacks one of the words.

@@ -41,7 +41,9 @@ pub fn tested(reason: Reason) -> Tested {
         R::PolicyUnreadable => {
             Tested::By("policy::unreadable_policies_stop_every_call_until_they_can_be_read")
         }
-        R::NoCredentials => Tested::By("restarts::without_credentials_the_last_good_secret_stays"),
+        R::NoCredentials => {
+            Tested::By("credentials::without_credentials_the_last_good_secret_stays")
+        }
         R::AssumeRoleFailed => Tested::Walk(assume_role_failed()),
         R::Throttled => Tested::By("restarts::a_throttled_account_is_told_and_clears"),
         R::AwsUnavailable => Tested::Walk(aws_unavailable()),

@@ -1,6 +1,7 @@
 //! Reasons that need more than a good, a bad and a good value.
 
 use k8s_openapi::api::core::v1::Secret;
+use keyferry::api::Reason;
 use keyferry_testkit::aws::Fault;
 use kube::{
     ResourceExt,
@@ -110,24 +111,44 @@ impl Case {
     }
 }
 
-async fn a_missing_merge_target_is_waited_for(case: Case) {
+/// A Merge binding `app` in sync with the Secret `shared`; returns that and the bytes of its key A.
+async fn merged(case: &Case) -> (Secret, String) {
     let value = case.value();
     case.put("a", &value);
+    case.opted_in("shared").await;
     case.binding("app", case.merging("A", "a", "shared")).await;
+    case.synced("app").await;
+    let good = case.secret("shared").await;
+    assert_holds(&good, &[("A", value.as_str()), ("BASE", "base")]);
+    (good, value)
+}
+
+async fn a_missing_merge_target_is_waited_for(case: Case) {
+    let (good, value) = merged(&case).await;
+    case.binding("app", case.merging("A", "a", "later")).await;
     let status = case.failing("app", "TargetMissing").await;
     assert_says(
         &case,
         &condition(&status, "Synced"),
-        &["shared", "does not exist", "Create it"],
+        &[
+            "later",
+            "does not exist",
+            "Create it",
+            "Last good value kept.",
+        ],
     );
+    assert!(is(&status, "Ready", "True", "TargetMissing"), "{status}");
+    case.assert_kept(&good).await;
+    case.assert_told(Reason::TargetMissing).await;
     assert!(
-        case.find_secret("shared").await.is_none(),
+        case.find_secret("later").await.is_none(),
         "it was not created"
     );
-    case.opted_in("shared").await;
-    case.synced("app").await;
+    case.opted_in("later").await;
+    let status = case.cleared().await;
+    assert_eq!(status["secret"]["name"], "later");
     assert_holds(
-        &case.secret("shared").await,
+        &case.secret("later").await,
         &[("A", value.as_str()), ("BASE", "base")],
     );
 }
@@ -157,7 +178,7 @@ async fn an_immutable_secret_is_told_and_written_anew_once_deleted(case: Case) {
 }
 
 async fn a_secret_of_a_minting_type_is_never_merged_into(case: Case) {
-    case.put("a", &case.value());
+    let (good, value) = merged(&case).await;
     let account =
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "victim"}});
     case.apply(account).await;
@@ -171,12 +192,25 @@ async fn a_secret_of_a_minting_type_is_never_merged_into(case: Case) {
     assert_says(
         &case,
         &condition(&status, "Synced"),
-        &["token", "kubernetes.io/service-account-token", "Use Opaque"],
+        &[
+            "token",
+            "kubernetes.io/service-account-token",
+            "Use Opaque",
+            "Last good value kept.",
+        ],
     );
+    assert!(is(&status, "Ready", "True", "TypeNotAllowed"), "{status}");
     assert!(!data(&case.secret("token").await).contains_key("A"));
+    case.assert_kept(&good).await;
+    case.assert_told(Reason::TypeNotAllowed).await;
     case.delete_secret("token").await;
     case.opted_in("token").await;
-    case.synced("app").await;
+    let status = case.cleared().await;
+    assert_eq!(status["secret"]["name"], "token");
+    assert_holds(
+        &case.secret("token").await,
+        &[("A", value.as_str()), ("BASE", "base")],
+    );
 }
 
 async fn a_value_older_than_stale_after_is_no_longer_ready(case: Case) {

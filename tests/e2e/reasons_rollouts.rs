@@ -2,12 +2,16 @@
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
+use keyferry::api::Reason;
 use keyferry_testkit::node::{Rule, Target, When};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, data, is},
+    case::{Case, assert_holds, condition, holds, is},
     reasons::assert_says,
     workload::{Uses, deployment},
 };
@@ -22,8 +26,17 @@ crate::tests![tests:
 
 async fn a_named_workload_that_does_not_exist_is_told(case: Case) {
     case.put("e", &case.value());
+    let named = |names: &[&str]| -> Value {
+        let one = |name: &&str| json!({"kind": "Deployment", "name": name});
+        names.iter().map(one).collect()
+    };
     let mut spec = case.one("K", "e");
-    spec["rollout"] = json!({"targets": [{"kind": "Deployment", "name": "absent"}]});
+    spec["rollout"] = json!({"targets": named(&["web"])});
+    let web = case.deploy("web", 1, &[]).await;
+    case.binding("app", spec.clone()).await;
+    case.rolled_out("app", "True", "Synced").await;
+    let good = case.secret("app").await;
+    spec["rollout"]["targets"] = named(&["web", "absent"]);
     case.binding("app", spec).await;
     let status = case.rolled_out("app", "False", "TargetNotFound").await;
     assert_says(
@@ -35,18 +48,21 @@ async fn a_named_workload_that_does_not_exist_is_told(case: Case) {
         is(&status, "Synced", "True", "Synced"),
         "the Secret is good"
     );
+    case.assert_kept(&good).await;
+    case.assert_told(Reason::TargetNotFound).await;
     case.deploy("absent", 1, &[Uses::EnvFrom("app")]).await;
     case.rolled_out("app", "True", "Synced").await;
-    assert_eq!(
-        case.settled("absent").await.generation,
-        1,
-        "nobody restarted it"
-    );
+    case.cleared().await;
+    case.assert_kept(&good).await;
+    let new = case.settled("absent").await;
+    assert_eq!(new.generation, 1, "nobody restarted it");
+    assert_eq!(case.settled("web").await, web, "nor the other");
 }
 
 async fn more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted(case: Case) {
     case.put("e", &case.value());
     case.rolling("app", "K", "e").await;
+    let good = case.secret("app").await;
     // Paused and without pods: they cost the controllers nothing.
     let make = |n: usize| {
         let mut manifest = deployment(&format!("d-{n:03}"), 0, &[Uses::EnvFrom("app")]);
@@ -73,26 +89,28 @@ async fn more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted
         &condition(&status, "RolledOut"),
         &["501", "500", "app", "targets"],
     );
-    case.until_secret("app", "is current", |s| {
-        data(s.unwrap())["K"] == new.as_bytes()
-    })
-    .await;
-    let all = case
-        .api::<Deployment>()
-        .list(&Default::default())
-        .await
-        .unwrap();
-    assert!(
-        all.items.iter().all(|d| d.metadata.generation == Some(1)),
-        "none was restarted"
-    );
+    let current = case.until_secret("app", "is current", |s| holds(s, "K", &new));
+    let current = current.await.unwrap();
+    assert_eq!(current.uid(), good.uid(), "the same Secret");
+    case.assert_told(Reason::TooManyTargets).await;
+    let untouched = || async {
+        let all = case.api::<Deployment>().list(&Default::default()).await;
+        let all = all.unwrap().items;
+        all.iter().all(|d| d.metadata.generation == Some(1))
+    };
+    assert!(untouched().await, "none was restarted");
     case.api::<Deployment>()
         .delete("d-500", &Default::default())
         .await
         .unwrap();
-    case.refresh("app").await;
-    let cleared = |o: &Value| condition(o, "RolledOut")["reason"] != "TooManyTargets";
-    case.until("app", "clears once one is gone", cleared).await;
+    let listed = |o: &Value| {
+        let count = o["status"]["rollouts"].as_array().map_or(0, Vec::len);
+        condition(o, "RolledOut")["reason"] != "TooManyTargets" && count == 500
+    };
+    case.until("app", "clears by itself once one is gone", listed)
+        .await;
+    case.assert_kept(&current).await;
+    assert!(untouched().await, "they run with what they were made with");
 }
 
 async fn a_workload_that_was_unhealthy_before_is_told_apart(case: Case) {

@@ -1,16 +1,15 @@
-//! Operators of their own: restarted, killed, without their key, without rights, without credentials.
+//! Operators of their own: restarted, killed, without their key, without rights, throttled.
 
 use k8s_openapi::api::{core::v1::Secret, rbac::v1::Role};
 use keyferry_testkit::aws::Fault;
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, assert_holds, condition, data, revision},
-    operators::Identity,
     reasons::assert_says,
     templates::{bomb_spec, bombs},
     workload::Uses,
@@ -21,8 +20,6 @@ crate::tests![tests:
     a_killed_operator_finishes_its_rollout_after_the_restart_with_one_rollout,
     a_lost_install_key_restarts_nothing_and_keeps_the_revision,
     a_key_removed_while_the_operator_was_down_is_restored,
-    a_wrong_token_audience_fails_with_the_identity_named,
-    without_credentials_the_last_good_secret_stays,
     a_throttled_account_is_told_and_clears,
     a_missing_right_is_named_and_clears_once_given,
     hostile_templates_are_refused_or_bounded_in_memory,
@@ -123,72 +120,53 @@ async fn a_key_removed_while_the_operator_was_down_is_restored(case: Case) {
     case.put("e", &value);
     let mut spec = case.one("K", "e");
     spec["refreshInterval"] = json!("24h");
-    case.binding("app", spec).await;
-    case.synced("app").await;
-    first.terminate(&case.world.channels).await;
-    case.patch_secret("app", "kubectl-edit", json!({"data": {"K": null}}))
+    case.binding("owned", spec.clone()).await;
+    case.foreign_secret("adopted", "helm", &[("THEIRS", "before")])
         .await;
+    spec["target"] = json!({"creationPolicy": "Adopt"});
+    case.binding("adopted", spec).await;
+    let mut old = Vec::new();
+    for name in ["owned", "adopted"] {
+        case.synced(name).await;
+        old.push(case.secret(name).await);
+    }
+    first.terminate(&case.world.channels).await;
+    let removal = json!({"data": {"K": null}});
+    case.patch_secret("owned", "kubectl-edit", removal.clone())
+        .await;
+    case.patch_secret("adopted", "kubectl-edit", removal).await;
+    let theirs = json!({"stringData": {"THEIRS": "after"}});
+    case.patch_secret("adopted", "helm", theirs).await;
     let second = case.operator(&[]).await;
-    case.until_secret("app", "has its key again", |s| {
-        data(s.unwrap()).contains_key("K")
-    })
-    .await;
-    assert_holds(&case.secret("app").await, &[("K", &value)]);
+    for old in &old {
+        let name = old.name_any();
+        let back = |s: Option<&Secret>| s.is_some_and(|s| data(s).contains_key("K"));
+        let new = case.until_secret(&name, "has its key again", back).await;
+        let new = new.unwrap();
+        let mut expected = vec![("K", value.as_str())];
+        if name == "adopted" {
+            expected.push(("THEIRS", "after"));
+        }
+        assert_holds(&new, &expected);
+        assert_eq!(new.uid(), old.uid(), "{name}");
+        assert_eq!(revision(&new), revision(old), "{name}");
+    }
     second.terminate(&case.world.channels).await;
 }
 
-async fn a_wrong_token_audience_fails_with_the_identity_named(case: Case) {
-    let start = case.start(&[]).audience("somebody-else");
-    let operator = case.world.start_operator(start).await.unwrap();
-    case.put("e", &case.value());
-    case.bind_one("app", "K", "e").await;
-    let status = case.failing("app", "AssumeRoleFailed").await;
-    let name = case.operator_name();
-    let role = format!("role/{name}");
-    assert_says(
-        &case,
-        &condition(&status, "Synced"),
-        &[&role, "audience", "sts.amazonaws.com"],
-    );
-    assert_eq!(case.reads("e"), 0);
-    operator.terminate(&case.world.channels).await;
-}
-
-async fn without_credentials_the_last_good_secret_stays(case: Case) {
-    let first = case.operator(&[]).await;
+/// A binding `app` of one entry `e`, in sync; returns its Secret.
+pub async fn in_sync(case: &Case) -> Secret {
     case.put("e", &case.value());
     let mut spec = case.one("K", "e");
     spec["refreshInterval"] = json!("10s");
     case.binding("app", spec).await;
     case.synced("app").await;
-    let good = case.secret("app").await;
-    first.terminate(&case.world.channels).await;
-    let second = case
-        .world
-        .start_operator(case.start(&[]).identity(Identity::None))
-        .await
-        .unwrap();
-    let status = case.failing("app", "NoCredentials").await;
-    assert_says(
-        &case,
-        &condition(&status, "Synced"),
-        &["credentials", "IRSA", "Last good value kept."],
-    );
-    assert!(data(&case.secret("app").await) == data(&good));
-    second.terminate(&case.world.channels).await;
-    let third = case.operator(&[]).await;
-    case.synced("app").await;
-    third.terminate(&case.world.channels).await;
+    case.secret("app").await
 }
 
 async fn a_throttled_account_is_told_and_clears(case: Case) {
     let operator = case.operator(&[]).await;
-    case.put("e", &case.value());
-    let mut spec = case.one("K", "e");
-    spec["refreshInterval"] = json!("10s");
-    case.binding("app", spec).await;
-    case.synced("app").await;
-    let good = case.secret("app").await;
+    let good = in_sync(&case).await;
     case.fault("e", Fault::throttled(None).whole_call());
     let status = case.failing("app", "Throttled").await;
     assert_says(
@@ -208,12 +186,7 @@ async fn a_throttled_account_is_told_and_clears(case: Case) {
 
 async fn a_missing_right_is_named_and_clears_once_given(case: Case) {
     let operator = case.operator(&[]).await;
-    case.put("e", &case.value());
-    let mut spec = case.one("K", "e");
-    spec["refreshInterval"] = json!("10s");
-    case.binding("app", spec).await;
-    case.synced("app").await;
-    let good = case.secret("app").await;
+    let good = in_sync(&case).await;
     let rules = case.take_right("secrets", "update").await;
     case.put("e", &case.value());
     let status = case.failing("app", "OperatorForbidden").await;

@@ -59,6 +59,16 @@ async fn a_new_version_gives_the_same_object_new_bytes_a_new_revision_and_one_ro
         other,
         "who does not use the Secret stays"
     );
+    for (reason, about) in [("Progressing", "web"), ("Synced", "written: revision")] {
+        let told = || {
+            let mut events = case.events("app").into_iter();
+            events.find(|(kind, word, note)| {
+                (kind.as_str(), word.as_str()) == ("Normal", reason) && note.contains(about)
+            })
+        };
+        let told = case.world.events.until(crate::case::PATIENCE, told).await;
+        assert!(told.is_ok(), "{reason} is told: {:?}", case.events("app"));
+    }
 }
 
 async fn a_new_version_with_equal_bytes_changes_neither_data_nor_revision_nor_pods(case: Case) {

@@ -1,7 +1,5 @@
 //! From entries to exact bytes.
 
-use std::collections::BTreeMap;
-
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -20,15 +18,8 @@ crate::tests![tests:
     globs_include_and_exclude_properties,
     tags_narrow_a_prefix,
     a_partial_arn_whose_name_ends_like_a_suffix_finds_its_entry,
-    arn_and_name_of_one_entry_give_both_keys_and_one_source,
     an_ecs_reference_names_property_and_stage,
-    four_hundred_entries_arrive,
     a_target_with_type_labels_and_annotations_carries_them,
-];
-
-// Counted calls: with an operator of their own, or the neighbours' entries fill the batches.
-crate::tests![own:
-    twenty_one_entries_arrive_in_batches_of_at_most_twenty,
 ];
 
 async fn an_applied_binding_becomes_a_secret_with_exactly_its_bytes_type_owner_and_label(
@@ -256,28 +247,6 @@ async fn a_partial_arn_whose_name_ends_like_a_suffix_finds_its_entry(case: Case)
     assert_holds(&case.secret("partial").await, &[("JWT", &value)]);
 }
 
-async fn arn_and_name_of_one_entry_give_both_keys_and_one_source(case: Case) {
-    let value = case.value();
-    case.put("twice", &value);
-    let arn = case.world.entries().arn(&case.entry("twice")).unwrap();
-    let spec = json!({"data": [
-        {"key": "BY_NAME", "from": {"secret": case.entry("twice")}},
-        {"key": "BY_ARN", "from": {"secret": arn}},
-    ]});
-    case.binding("twice", spec).await;
-    let status = case.synced("twice").await;
-    assert_holds(
-        &case.secret("twice").await,
-        &[("BY_NAME", &value), ("BY_ARN", &value)],
-    );
-    assert_eq!(
-        status["sources"].as_array().unwrap().len(),
-        1,
-        "one entry, one source"
-    );
-    assert!(case.reads("twice") <= 2, "no id is read twice");
-}
-
 async fn an_ecs_reference_names_property_and_stage(case: Case) {
     let (password, old) = (case.value(), case.value());
     case.put("database", &json!({"password": old}).to_string());
@@ -293,51 +262,6 @@ async fn an_ecs_reference_names_property_and_stage(case: Case) {
         &case.secret("ecs").await,
         &[("NOW", &password), ("BEFORE", &old)],
     );
-}
-
-async fn twenty_one_entries_arrive_in_batches_of_at_most_twenty(case: Case) {
-    let operator = case.operator(&[]).await;
-    let values: BTreeMap<String, String> = (0..21)
-        .map(|n| (format!("entry-{n:02}"), case.plain()))
-        .collect();
-    let mut items = Vec::new();
-    for (name, value) in &values {
-        case.put(name, value);
-        items.push(json!({"key": name, "from": {"secret": case.entry(name)}}));
-    }
-    case.binding("batch", json!({"data": items})).await;
-    case.synced("batch").await;
-    let expected: Vec<_> = values
-        .iter()
-        .map(|(name, value)| (name.as_str(), value))
-        .collect();
-    assert_holds(&case.secret("batch").await, &expected);
-    let calls = case.calls();
-    assert_eq!(calls.len(), 2, "21 entries are two calls");
-    assert!(calls.iter().all(|call| call.ids.len() <= 20));
-    assert!(
-        values.keys().all(|name| case.reads(name) == 1),
-        "each entry is read once"
-    );
-    operator.terminate(&case.world.channels).await;
-}
-
-async fn four_hundred_entries_arrive(case: Case) {
-    let values: BTreeMap<String, String> = (0..400)
-        .map(|n| (format!("key-{n:03}"), case.plain()))
-        .collect();
-    for (name, value) in &values {
-        case.put(&format!("wide/{name}"), value);
-    }
-    let spec = json!({"dataFrom": [{"prefix": case.entry("wide/")}]});
-    case.binding("wide", spec).await;
-    let status = case.synced("wide").await;
-    let expected: Vec<_> = values
-        .iter()
-        .map(|(name, value)| (name.as_str(), value))
-        .collect();
-    assert_holds(&case.secret("wide").await, &expected);
-    assert_eq!(status["sources"].as_array().unwrap().len(), 400);
 }
 
 async fn a_target_with_type_labels_and_annotations_carries_them(case: Case) {

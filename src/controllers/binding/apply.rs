@@ -1,6 +1,6 @@
 //! Apply: the Secret becomes what was rendered; before existing bytes are replaced the intent is recorded.
 
-use super::{Observed, Stop, fetch::Read, finalizer, former, versions};
+use super::{Observed, Stop, fetch::Read, finalizer, former, report, versions};
 use crate::{
     api::status::{SecretStatus, SourceStatus, condition},
     cluster::{
@@ -270,14 +270,17 @@ async fn record_intent(
         .await
         .map_err(Stop::Cluster)?;
     let now = context.now();
-    let _place = context.writes.acquire().await;
-    context
-        .statuses
-        .update(&observed.key, &observed.uid, |_, status| {
-            enrolment.record(status, &recipe.target.name, now)
-        })
-        .await
-        .map_err(Stop::Status)?;
+    let (before, after) = {
+        let _place = context.writes.acquire().await;
+        let update = context
+            .statuses
+            .update(&observed.key, &observed.uid, |_, status| {
+                enrolment.record(status, &recipe.target.name, now)
+            });
+        update.await.map_err(Stop::Status)?
+    };
+    // No later status differs from this one in what is told here: that a rollout begins, or why none does.
+    report::announce(context, &observed.key, &observed.uid, &before, &after).await;
     enrolment.wake(context, &observed.key.namespace);
     Ok(())
 }
