@@ -96,11 +96,23 @@ fn no_second_holds_more_than_the_share_not_even_after_rest_or_recovery() {
 }
 
 #[test]
-fn a_new_budget_starts_with_one_call() {
-    let budget = Budget::new(0.2, Dial::default().clock());
+fn nothing_is_saved_up_before_a_budget_is_made_or_changes_its_rate() {
+    let dial = Dial::default();
+    let budget = Budget::new(0.2, dial.clock());
     let bucket = &budget.buckets[&Operation::GetSecretValue];
-    assert!(budget.take(bucket).is_ok());
-    assert!(budget.take(bucket).is_err());
+    let at_hand = |at| {
+        dial.set(ms(at));
+        (0..10_000)
+            .take_while(|_| budget.take(bucket).is_ok())
+            .count()
+    };
+    assert_eq!(at_hand(0), 1, "new");
+    assert_eq!(at_hand(10_000), 200, "rested");
+    dial.set(ms(20_000));
+    budget.throttled(None);
+    assert_eq!(at_hand(20_000), 0, "slowed");
+    assert_eq!(at_hand(24_999), 100, "rested at half the rate");
+    assert_eq!(at_hand(30_000), 0, "recovered");
 }
 
 #[tokio::test]
