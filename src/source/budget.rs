@@ -3,36 +3,18 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::Clock as GovernorClock,
-    middleware::NoOpMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
+use governor::clock::Clock as _;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Turn, Notify};
 
 use super::{
+    bucket::{Bucket, Clock, Lane},
     metrics::Operation,
-    slowing::{Slowing, most_halvings, slowed},
+    slowing::{Slowing, most_halvings},
 };
-
-/// Who goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// Somebody waits for it: first syncs, changed specs, events.
-    Urgent,
-    /// Sweeps and retries: waits while an urgent call waits.
-    Routine,
-}
 
 /// The operations that have a quota here, with AWS's calls a second for one account and region.
 ///
@@ -48,25 +30,6 @@ const QUOTAS: [(Operation, f64); 4] = [
 
 /// A budget that nobody used for so long, and that is not slowed, can be made anew.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-
-/// Time since some fixed moment; never goes back.
-#[derive(Clone)]
-pub(super) struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
-
-impl Clock {
-    pub fn monotonic() -> Self {
-        let start = Instant::now();
-        Self(Arc::new(move || start.elapsed()))
-    }
-}
-
-impl GovernorClock for Clock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        (self.0)()
-    }
-}
 
 /// All budgets, by caller account and region.
 pub(super) struct Budgets {
@@ -120,27 +83,6 @@ struct State {
     used: Duration,
 }
 
-/// The calls of one operation.
-struct Bucket {
-    full: f64,
-    urgent: Queue,
-    routine: Queue,
-    no_urgent: Notify,
-    tokens: Mutex<Tokens>,
-}
-
-/// Those who wait, in the order in which they came.
-#[derive(Default)]
-struct Queue {
-    turn: Turn<()>,
-    length: AtomicUsize,
-}
-
-struct Tokens {
-    halvings: u32,
-    limiter: RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<Duration>>,
-}
-
 impl Budget {
     fn new(share: f64, clock: Clock) -> Self {
         let bucket = |(operation, quota)| (operation, Bucket::new(quota * share, &clock));
@@ -188,9 +130,14 @@ impl Budget {
     pub fn throttled(&self, retry_after: Option<Duration>) {
         let now = self.clock.now();
         let mut state = self.state.lock();
+        let before = state.slowing.halvings(now);
         state.slowing = state
             .slowing
             .throttled(now, retry_after, self.most_halvings);
+        let halvings = state.slowing.halvings(now);
+        if halvings != before {
+            tracing::warn!(target: "keyferry::source", halvings, "AWS asks to slow down: every call with this account waits longer");
+        }
     }
 
     async fn turn(&self, bucket: &Bucket, lane: Lane, deadline: Duration) -> Result<(), Duration> {
@@ -228,7 +175,7 @@ impl Budget {
     fn expected(&self, bucket: &Bucket, lane: Lane, ahead: usize) -> Duration {
         let urgent = match lane {
             Lane::Urgent => 0,
-            Lane::Routine => bucket.urgent.length.load(Relaxed),
+            Lane::Routine => bucket.queue(Lane::Urgent).length.load(Relaxed),
         };
         let calls = u32::try_from(ahead + urgent).unwrap_or(u32::MAX);
         let pause = self.state.lock().slowing.pause(self.clock.now());
@@ -245,96 +192,6 @@ impl Budget {
         now.saturating_sub(state.used) >= FORGET_AFTER
             && state.slowing.halvings(now) == 0
             && state.slowing.pause(now).is_zero()
-    }
-}
-
-impl Bucket {
-    fn new(full: f64, clock: &Clock) -> Self {
-        Self {
-            full,
-            urgent: Queue::default(),
-            routine: Queue::default(),
-            no_urgent: Notify::new(),
-            tokens: Mutex::new(Tokens::new(full, 0, 1, clock)),
-        }
-    }
-
-    fn queue(&self, lane: Lane) -> &Queue {
-        match lane {
-            Lane::Urgent => &self.urgent,
-            Lane::Routine => &self.routine,
-        }
-    }
-
-    fn enter(&self, lane: Lane) -> Waiting<'_> {
-        let ahead = self.queue(lane).length.fetch_add(1, Relaxed);
-        Waiting {
-            bucket: self,
-            lane,
-            ahead,
-        }
-    }
-
-    async fn until_no_urgent(&self) {
-        while self.urgent.length.load(Relaxed) > 0 {
-            self.no_urgent.notified().await;
-        }
-    }
-
-    fn take(&self, halvings: u32, clock: &Clock) -> Result<(), Duration> {
-        let mut tokens = self.tokens.lock();
-        if tokens.halvings != halvings {
-            // Empty: what was saved up at one rate must not be a burst at another.
-            *tokens = Tokens::new(self.full, halvings, 0, clock);
-        }
-        let taken = tokens.limiter.check();
-        taken.map_err(|until| until.wait_time_from(clock.now()))
-    }
-
-    /// Time between two calls.
-    fn interval(&self, halvings: u32) -> Duration {
-        shape(slowed(self.full, halvings)).1
-    }
-}
-
-impl Tokens {
-    /// With `left` calls at hand.
-    fn new(full: f64, halvings: u32, left: u32, clock: &Clock) -> Self {
-        let (burst, interval) = shape(slowed(full, halvings));
-        let quota = Quota::with_period(interval)
-            .unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN))
-            .allow_burst(burst);
-        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        if let Some(drained) = NonZeroU32::new(burst.get().saturating_sub(left)) {
-            // Of a limiter nobody has used, any number up to its burst can be taken.
-            let _ = limiter.check_n(drained);
-        }
-        Self { halvings, limiter }
-    }
-}
-
-/// Calls that may come at once, and the time between others, so that no second holds more than `rate`:
-/// a tenth of it may be saved up, and what is saved is not refilled in the same second.
-fn shape(rate: f64) -> (NonZeroU32, Duration) {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let burst = NonZeroU32::new((rate / 10.0) as u32).unwrap_or(NonZeroU32::MIN);
-    let refill = rate - f64::from(burst.get() - 1);
-    (burst, Duration::from_secs_f64((1.0 / refill).min(3600.0)))
-}
-
-/// One who waits; leaves the queue when dropped.
-struct Waiting<'a> {
-    bucket: &'a Bucket,
-    lane: Lane,
-    ahead: usize,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let before = self.bucket.queue(self.lane).length.fetch_sub(1, Relaxed);
-        if self.lane == Lane::Urgent && before == 1 {
-            self.bucket.no_urgent.notify_one();
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The Secrets Manager calls themselves: one session check, one budget, one count, plain types out.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,24 +9,21 @@ use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{
     Client,
     config::{Builder, IdentityCache, Region, retry::RetryConfig},
-    operation::{
-        batch_get_secret_value::BatchGetSecretValueOutput, get_secret_value::GetSecretValueOutput,
-    },
-    primitives::{Blob, DateTime},
-    types::{Filter, FilterNameStringType, SecretListEntry, SecretValueEntry},
+    types::{Filter, FilterNameStringType},
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use jiff::Timestamp;
 
 use super::{
     batch::BatchReply,
-    budget::{Budget, Budgets, Lane},
+    bucket::Lane,
+    budget::{Budget, Budgets},
     credentials::{Credentials, Session},
-    failure::{Failure, Refusal},
+    failure::Failure,
     metrics::{Operation, Outcome, SourceEvent, SourceMetrics},
+    replies::{Described, Page, batch_reply, described, entry},
 };
-use crate::core::{Entry, EntryValue, SecretValue, VersionSelector, schedule::jittered};
+use crate::core::{Entry, VersionSelector, schedule::jittered};
 
 /// Attempts of one operation where nothing else is said (source: AWS SDKs, standard retry mode).
 const ATTEMPTS: u32 = 3;
@@ -55,26 +51,6 @@ pub(super) struct Pace {
     pub patience: Duration,
     /// Random, between 0 and 1.
     pub chance: fn() -> f64,
-}
-
-/// One page of a listing.
-pub(super) struct Page {
-    pub entries: Vec<SecretListEntry>,
-    pub next: Option<String>,
-}
-
-/// What DescribeSecret tells of an entry.
-#[allow(dead_code, reason = "the sweep will read it")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Described {
-    /// Full ARN.
-    pub arn: String,
-    /// Friendly name.
-    pub name: String,
-    /// Marked for deletion: its value cannot be read.
-    pub deleted: bool,
-    /// Version ids with their staging labels; versions without a label are not told.
-    pub versions: BTreeMap<String, Vec<String>>,
 }
 
 impl Calls {
@@ -126,7 +102,7 @@ impl Calls {
                 .send()
             })
             .await?;
-        entry_of(Fields::from(reply)).ok_or(Failure::Unreadable(200))
+        entry(reply).ok_or(Failure::Unreadable(200))
     }
 
     /// One BatchGetSecretValue.
@@ -173,16 +149,7 @@ impl Calls {
                 self.client.describe_secret().secret_id(wire).send()
             })
             .await?;
-        let (Some(arn), Some(name)) = (reply.arn, reply.name) else {
-            return Err(Failure::Unreadable(200));
-        };
-        let versions = reply.version_ids_to_stages.unwrap_or_default();
-        Ok(Described {
-            arn,
-            name,
-            deleted: reply.deleted_date.is_some(),
-            versions: versions.into_iter().collect(),
-        })
+        described(reply).ok_or(Failure::Unreadable(200))
     }
 
     /// Waits for a turn and calls. Time spent waiting for it is no time of the operation.
@@ -305,80 +272,6 @@ pub(super) fn tag_filter(key: &str) -> Filter {
         .build()
 }
 
-fn batch_reply(reply: BatchGetSecretValueOutput) -> BatchReply {
-    let entries = reply.secret_values.unwrap_or_default().into_iter();
-    let errors = reply.errors.unwrap_or_default().into_iter();
-    BatchReply {
-        // One that cannot be used is as if it were in neither list: it is read by itself.
-        entries: entries
-            .filter_map(|e| entry_of(Fields::from(e)))
-            .map(Arc::new)
-            .collect(),
-        errors: errors
-            .map(|e| {
-                let refusal = Refusal {
-                    code: e.error_code.unwrap_or_default(),
-                    message: e.message.unwrap_or_default(),
-                    status: 200,
-                    retry_after: None,
-                };
-                (e.secret_id.unwrap_or_default(), refusal)
-            })
-            .collect(),
-    }
-}
-
-/// The fields that a single and a batch reply share.
-struct Fields {
-    arn: Option<String>,
-    name: Option<String>,
-    version_id: Option<String>,
-    created: Option<DateTime>,
-    text: Option<String>,
-    binary: Option<Blob>,
-}
-
-impl From<GetSecretValueOutput> for Fields {
-    fn from(reply: GetSecretValueOutput) -> Self {
-        Self {
-            arn: reply.arn,
-            name: reply.name,
-            version_id: reply.version_id,
-            created: reply.created_date,
-            text: reply.secret_string,
-            binary: reply.secret_binary,
-        }
-    }
-}
-
-impl From<SecretValueEntry> for Fields {
-    fn from(entry: SecretValueEntry) -> Self {
-        Self {
-            arn: entry.arn,
-            name: entry.name,
-            version_id: entry.version_id,
-            created: entry.created_date,
-            text: entry.secret_string,
-            binary: entry.secret_binary,
-        }
-    }
-}
-
-/// The entry, its bytes moved and not copied; None if something that AWS always sends is missing.
-fn entry_of(fields: Fields) -> Option<Entry> {
-    let value = match (fields.text, fields.binary) {
-        (Some(text), _) => EntryValue::Text(SecretValue::from(text)),
-        (None, Some(binary)) => EntryValue::Binary(SecretValue::new(binary.into_inner())),
-        (None, None) => return None,
-    };
-    Some(Entry {
-        arn: fields.arn?,
-        name: fields.name?,
-        version_id: fields.version_id?,
-        created: fields.created.and_then(|at| {
-            let nanos = i32::try_from(at.subsec_nanos()).ok()?;
-            Timestamp::new(at.secs(), nanos).ok()
-        }),
-        value,
-    })
-}
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;

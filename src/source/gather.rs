@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::{
     batch::{Answer, Answers, Plan},
-    budget::Lane,
+    bucket::Lane,
     failure::Failure,
     hub::Hub,
     metrics::{Operation, Outcome, SourceEvent},

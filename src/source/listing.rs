@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aws_sdk_secretsmanager::types::SecretListEntry;
 
 use super::{
-    budget::Lane,
+    bucket::Lane,
     calls::{Calls, name_filter, tag_filter},
     failure::Failure,
 };

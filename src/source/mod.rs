@@ -5,6 +5,7 @@
 //! is done by whoever waits for it.
 
 mod batch;
+mod bucket;
 mod budget;
 mod calls;
 mod credentials;
@@ -17,6 +18,7 @@ mod identity;
 mod listing;
 mod metrics;
 mod origin;
+mod replies;
 mod reuse;
 mod settings;
 mod single;
@@ -33,7 +35,7 @@ use zeroize::Zeroizing;
 
 use crate::core::Finding;
 
-pub use budget::Lane;
+pub use bucket::Lane;
 pub use errors::addressed;
 pub use hub::{Freshness, Hub};
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};

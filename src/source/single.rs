@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::{
     batch::Answer,
-    budget::Lane,
+    bucket::Lane,
     errors::{Subject, read_finding},
     failure::Failure,
     hub::{BatchRun, Hub, ReadResult},

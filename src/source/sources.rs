@@ -13,7 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     TokenRequester,
-    budget::{Budgets, Clock},
+    bucket::Clock,
+    budget::Budgets,
     calls::{Calls, Pace},
     credentials::{Credentials, Held},
     http::{self, Route},

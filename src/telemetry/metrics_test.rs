@@ -12,6 +12,8 @@ fn every_metric_appears_under_its_name() {
     metrics.rollout_ended(WorkloadKind::Deployment, "Healthy");
     metrics.aws_request("BatchGetSecretValue", "ok", Duration::from_millis(30));
     metrics.aws_throttled();
+    metrics.aws_retried("ListSecrets");
+    metrics.aws_waited("ListSecrets", Duration::from_millis(30));
     metrics.reads(1_000, 200);
     metrics.kubernetes_write("secrets", "update");
     metrics.queue_depth("bindings", 7);
@@ -30,6 +32,8 @@ fn every_metric_appears_under_its_name() {
         "keyferry_aws_requests_total{operation=\"BatchGetSecretValue\",outcome=\"ok\"} 1",
         "keyferry_aws_request_duration_seconds_count{operation=\"BatchGetSecretValue\"} 1",
         "keyferry_aws_throttles_total 1",
+        "keyferry_aws_retries_total{operation=\"ListSecrets\"} 1",
+        "keyferry_aws_budget_wait_seconds_count{operation=\"ListSecrets\"} 1",
         "keyferry_reads_asked_total 1000",
         "keyferry_reads_made_total 200",
         "keyferry_kubernetes_writes_total{resource=\"secrets\",verb=\"update\"} 1",

@@ -1,6 +1,7 @@
 //! The AWS source against the fake AWS, through real SDK clients over HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod budget;
 mod environment;
 mod failures;
 mod identity;
