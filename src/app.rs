@@ -24,6 +24,7 @@ use crate::{
         queue::Urgency,
         workload,
     },
+    source::Subscriber,
     telemetry::{
         http::{Endpoints, Heartbeat, Readiness, Server},
         metrics::Metrics,
@@ -146,7 +147,7 @@ async fn operate(
         namespaces: settings.watch_namespaces.clone(),
         service_accounts: settings.allow_service_account_identity,
     };
-    let (wakes_sender, wakes) = mpsc::unbounded_channel();
+    let (wakes_sender, mut wakes) = mpsc::unbounded_channel();
     let watching = watches::watches(&client, &views, &plan);
     tasks.spawn(until(
         stop.clone(),
@@ -167,6 +168,9 @@ async fn operate(
     let context = Arc::new(context.await?);
     setup::first_lists(&views, &plan, &views_ready).await;
     let (namespaces_sender, namespaces) = mpsc::unbounded_channel();
+    // What the first lists have shown is looked at as a whole; what comes from now on, one by one.
+    while wakes.try_recv().is_ok() {}
+    begin(&context, &binding_queue, &namespaces_sender).await;
     tasks.spawn(until(
         stop.clone(),
         distribute(
@@ -217,9 +221,44 @@ async fn operate(
             async move { workload::roll(&context, key).await }
         },
     ));
+    tasks.spawn(until(
+        stop.clone(),
+        sweep(Arc::clone(&tidied), binding_queue.clone()),
+    ));
     tasks.spawn(until(stop, tidy(tidied)));
     tracing::info!("the loops run");
     Ok(())
+}
+
+/// Asks for the first pass of every binding that needs one, those with the same entries next to each other.
+async fn begin(
+    context: &Context,
+    queue: &Queue<ObjectKey>,
+    namespaces: &mpsc::UnboundedSender<String>,
+) {
+    let due = binding::first_look(context).await;
+    tracing::info!(
+        passes = due.len(),
+        "the bindings there are have been looked at"
+    );
+    let begun = Instant::now().into_std();
+    for (place, key) in (0..).zip(due) {
+        queue.add(key, begun + Duration::from_nanos(place), Urgency::Now);
+    }
+    for namespace in context.views.rolling_namespaces() {
+        namespaces.send(namespace).ok();
+    }
+}
+
+/// Asks AWS for what is due, and for a pass of every binding of which something has changed.
+async fn sweep(context: Arc<Context>, queue: Queue<ObjectKey>) {
+    let tell = |who: &Subscriber| {
+        let (namespace, name) = who.parts();
+        let key = ObjectKey::new(namespace, name);
+        context.remember(&key, |memory| memory.due = Some(Instant::now().into_std()));
+        queue.add(key, Instant::now().into_std(), Urgency::Routine);
+    };
+    context.sources.sweep(tell).await;
 }
 
 /// Hands what the watches found to the queues, and tells which namespaces roll workloads.

@@ -182,6 +182,7 @@ async fn sources(
     source.timeouts.operation = settings.aws_timeouts.operation;
     source.quota_share = settings.aws_quota_share;
     source.reads.reuse = settings.value_reuse;
+    source.reads.sweep = settings.sweep;
     source.reads.parallel = PARALLEL_READS;
     let (client, timeout) = (client.clone(), settings.kube_timeout);
     let tokens: TokenRequester = Arc::new(move |namespace, name| {
@@ -216,7 +217,10 @@ fn count(metrics: &Metrics, event: SourceEvent) {
         } => metrics.aws_waited(operation.as_str(), duration),
         SourceEvent::ReadAsked => metrics.reads(1, 0),
         SourceEvent::ReadMade => metrics.reads(0, 1),
-        SourceEvent::ReadReused | SourceEvent::BatchDenied | SourceEvent::CredentialsRebuilt => {}
+        SourceEvent::ReadReused
+        | SourceEvent::WayDenied(_)
+        | SourceEvent::Swept(_)
+        | SourceEvent::CredentialsRebuilt => {}
     }
 }
 

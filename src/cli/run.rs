@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::duration;
 use crate::core::access::AccessMode;
+use crate::source::SweepMode;
 use crate::telemetry::logs::{LogFormat, parse_filter};
 
 /// Longest `--cluster-name`: it becomes part of an STS session name, which holds 64 characters
@@ -61,6 +62,16 @@ pub struct RunArgs {
     /// How long a fetched value may serve other bindings without another read; 0s switches reuse off
     #[arg(long, env = "KEYFERRY_VALUE_REUSE", default_value = "5s", value_parser = duration::parse)]
     value_reuse: Duration,
+
+    /// How AWS is asked whether entries have moved: list for ListSecrets, describe for DescribeSecret,
+    /// batch for BatchGetSecretValue
+    #[arg(
+        long,
+        env = "KEYFERRY_SWEEP",
+        value_name = "auto|list|describe|batch",
+        default_value = "auto"
+    )]
+    sweep: SweepMode,
 
     /// Part of AWS's request quotas to use, above 0 and at most 1; divide it by the clusters of an account
     #[arg(long, env = "KEYFERRY_AWS_QUOTA_SHARE", default_value = "0.2", value_parser = share)]
@@ -127,6 +138,8 @@ pub struct Settings {
     pub allow_service_account_identity: bool,
     /// How long a fetched value may be reused; zero: not at all.
     pub value_reuse: Duration,
+    /// How AWS is asked whether entries have moved.
+    pub sweep: SweepMode,
     /// The part of AWS's request quotas to use, above 0 and at most 1.
     pub aws_quota_share: f64,
     /// Limits of an AWS call.
@@ -178,6 +191,7 @@ impl RunArgs {
             min_refresh_interval: self.min_refresh_interval,
             allow_service_account_identity: self.allow_service_account_identity,
             value_reuse: self.value_reuse,
+            sweep: self.sweep,
             aws_quota_share: self.aws_quota_share,
             aws_timeouts,
             kube_timeout: self.kube_timeout,
@@ -269,6 +283,7 @@ mod tests {
         assert_eq!(settings.access_policy, AccessMode::Enforce);
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(60));
         assert_eq!(settings.value_reuse, Duration::from_secs(5));
+        assert_eq!(settings.sweep, SweepMode::Auto);
         assert!((settings.aws_quota_share - 0.2).abs() < f64::EPSILON);
         assert!(!settings.allow_service_account_identity);
         assert_eq!(settings.http_address.to_string(), "[::]:8080");
@@ -314,6 +329,7 @@ mod tests {
                 "must not be shorter than --aws-connect-timeout",
             ),
             ("--value-reuse 5m", "--value-reuse must be at most 60s"),
+            ("--sweep never", "auto, list, describe, batch"),
             ("--aws-quota-share 0", "above 0 and at most 1"),
             ("--aws-quota-share 1.01", "above 0 and at most 1"),
             ("--aws-quota-share NaN", "above 0 and at most 1"),

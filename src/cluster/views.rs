@@ -53,6 +53,12 @@ impl Views {
         self.inner.lock().bindings.get(key)
     }
 
+    /// Every binding's key.
+    pub fn binding_keys(&self) -> Vec<ObjectKey> {
+        let inner = self.inner.lock();
+        inner.bindings.iter().map(|(key, _)| key.clone()).collect()
+    }
+
     /// Every binding of a namespace.
     pub fn bindings_in(&self, namespace: &str) -> Vec<(ObjectKey, Arc<BindingRow>)> {
         self.inner.lock().in_namespace(namespace)
@@ -212,7 +218,7 @@ impl Views {
                 inner.policies.end_relist(scope, |_| true);
             }
         }
-        inner.refused_by_policy()
+        inner.judged_by_policies()
     }
 
     /// An event of the ServiceAccount watch. Wakes the bindings that read as a changed one.
@@ -354,11 +360,15 @@ impl Inner {
             .collect()
     }
 
-    fn refused_by_policy(&self) -> Vec<Wake> {
-        self.bindings
-            .iter()
-            .filter(|(_, row)| row.waits_for_policy)
-            .map(|(k, _)| Wake::Now(k.clone()))
-            .collect()
+    /// Those that wait for a policy are tried; for the others it is enough to look whether they still may.
+    fn judged_by_policies(&self) -> Vec<Wake> {
+        let wake = |(key, row): (&ObjectKey, &Arc<BindingRow>)| {
+            if row.waits_for_policy {
+                Wake::Now(key.clone())
+            } else {
+                Wake::Touched(key.clone())
+            }
+        };
+        self.bindings.iter().map(wake).collect()
     }
 }

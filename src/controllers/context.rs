@@ -107,6 +107,8 @@ pub struct Memory {
     pub unwritten: Attempts,
     /// Repairs of the Secret.
     pub repairs: Repairs,
+    /// A pass has ended, or the status of an earlier run stands for one.
+    pub passed: bool,
     /// When the next pass is due; None: only after a change.
     pub due: Option<Instant>,
     /// Somebody waits for a pass: an edit, a refresh, a cure.
@@ -115,8 +117,8 @@ pub struct Memory {
     pub enrol: bool,
     /// The Secret after its last good bytes were put back, until the status says so.
     pub restored: Option<SecretStatus>,
-    /// Prefix members that the last pass found deleted, by name.
-    pub vanished: Vec<String>,
+    /// Prefix members that a pass found deleted, by name, and when.
+    pub vanished: HashMap<String, Instant>,
     /// The last refusal that was put on the audit trail, so that it is said once.
     pub audited: Option<String>,
 }
@@ -146,6 +148,7 @@ impl Context {
     pub fn forget(&self, key: &ObjectKey) {
         self.bindings.lock().remove(key);
         self.statuses.forget(key);
+        self.sources.unsubscribe(&super::binding::subscriber(key));
         self.metrics.conditions().remove(&key.namespace, &key.name);
     }
 

@@ -18,6 +18,7 @@ pub mod ownership;
 pub mod parse;
 pub mod placeholder;
 pub mod recipe;
+pub mod recorded;
 pub mod reference;
 pub mod render;
 pub mod revision;

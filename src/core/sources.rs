@@ -124,6 +124,17 @@ impl Sources {
         self.0.get(&source.tag(key))
     }
 
+    /// Whether a version that was read may be an old answer: reads of AWS are eventually consistent. True for
+    /// one that the entry has left before, and for one made before the recorded one.
+    pub fn doubts(&self, key: &InstallKey, source: &SourceVersion<'_>) -> bool {
+        self.get(key, source).is_some_and(|mark| {
+            let older =
+                matches!((source.created, mark.1), (Some(read), Some(known)) if read < known);
+            mark.0 != version_mark(key, source.version_id)
+                && (older || mark.has_left(key, source.version_id))
+        })
+    }
+
     /// Tag to version mark: what the digest covers.
     pub fn versions(&self) -> BTreeMap<String, String> {
         self.0
@@ -224,6 +235,34 @@ mod tests {
         assert!(mark.has_left(&key, "b"));
         assert!(!mark.has_left(&key, "a"));
         assert_eq!(mark.2.len(), LEFT);
+    }
+
+    #[test]
+    fn a_version_that_was_left_or_is_older_is_doubted() {
+        let key = key();
+        let made = |version_id, created| SourceVersion {
+            created,
+            ..at(version_id, "")
+        };
+        let known = Sources::default()
+            .advance(&key, &[made("a", Some(100))])
+            .advance(&key, &[made("b", Some(200))]);
+        for (version, created, expected) in [
+            ("b", Some(200), false),
+            ("a", Some(100), true),
+            ("a", Some(900), true),
+            ("c", Some(199), true),
+            ("c", Some(200), false),
+            ("c", Some(201), false),
+            ("c", None, false),
+        ] {
+            let doubted = known.doubts(&key, &made(version, created));
+            assert_eq!(doubted, expected, "{version} {created:?}");
+        }
+        assert!(
+            !Sources::default().doubts(&key, &made("a", None)),
+            "nothing is known"
+        );
     }
 
     #[test]

@@ -142,7 +142,6 @@ impl Calls {
     }
 
     /// One DescribeSecret.
-    #[allow(dead_code, reason = "the sweep will call it")]
     pub async fn describe(&self, wire: &str, lane: Lane) -> Result<Described, Failure> {
         let reply = self
             .call(Operation::DescribeSecret, lane, || {

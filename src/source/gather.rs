@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -15,15 +15,17 @@ use super::{
     batch::{Answer, Answers, Plan},
     bucket::Lane,
     failure::Failure,
-    hub::Hub,
+    hub::{Hub, Keep, Landing},
     metrics::{Operation, Outcome, SourceEvent},
 };
-use crate::core::SecretId;
+use crate::core::{EntryAsk, SecretId};
 
 /// A batch that takes asks until it is full or its time is up.
 pub(super) struct Gather {
     /// None once it is sent.
     plan: Mutex<Option<Plan>>,
+    /// Somebody waits for one of them.
+    urgent: AtomicBool,
     full: Notify,
     sent: Arc<AtomicBool>,
 }
@@ -32,6 +34,7 @@ impl Default for Gather {
     fn default() -> Self {
         Self {
             plan: Mutex::new(Some(Plan::default())),
+            urgent: AtomicBool::new(false),
             full: Notify::new(),
             sent: Arc::default(),
         }
@@ -40,12 +43,15 @@ impl Default for Gather {
 
 impl Gather {
     /// Takes an ask in; false if it is too late or there is no room.
-    pub fn add(&self, id: &SecretId, wire: String, own_account: Option<&str>) -> bool {
+    pub fn add(&self, id: &SecretId, wire: String, own_account: Option<&str>, lane: Lane) -> bool {
         let mut plan = self.plan.lock();
         let Some(plan) = plan.as_mut() else {
             return false;
         };
         let added = plan.add(id, wire, own_account);
+        if added && lane == Lane::Urgent {
+            self.urgent.store(true, Relaxed);
+        }
         if plan.is_full() {
             self.full.notify_one();
         }
@@ -57,6 +63,14 @@ impl Gather {
         self.sent.clone()
     }
 
+    fn lane(&self) -> Lane {
+        if self.urgent.load(Relaxed) {
+            Lane::Urgent
+        } else {
+            Lane::Routine
+        }
+    }
+
     fn take(&self) -> Plan {
         self.sent.store(true, Relaxed);
         self.plan.lock().take().unwrap_or_default()
@@ -66,22 +80,46 @@ impl Gather {
 impl Hub {
     /// Waits for more asks, then for a place, then asks AWS. What waits for a place still takes asks.
     pub(super) async fn run_batch(self: Arc<Self>, gather: Arc<Gather>) -> Arc<Answers> {
+        let wait = self.settings.wait(self.lock().last_partial, Instant::now());
         tokio::select! {
-            () = tokio::time::sleep(self.settings.gather) => {}
+            () = tokio::time::sleep(wait) => {}
             () = gather.full.notified() => {}
         }
-        let permit = self.permits.acquire().await;
-        let plan = {
-            let mut state = self.lock();
+        let permit = self.places(gather.lane()).acquire().await;
+        let own = self.calls.credentials.known_account();
+        let (plan, taken_along) = {
+            let (mut state, now) = (self.lock(), Instant::now());
             state.close(&gather);
-            gather.take()
+            let mut plan = gather.take();
+            let taken_along = state.fill_up(&mut plan, own.as_deref(), now);
+            if !plan.is_full() {
+                state.last_partial = Some(now);
+            }
+            (plan, taken_along)
         };
-        let answers = self.ask_batch(&plan).await;
+        let answers = self.ask_batch(&plan, gather.lane()).await;
         drop(permit);
+        self.keep_for_later(&answers, taken_along);
         Arc::new(answers)
     }
 
-    async fn ask_batch(&self, plan: &Plan) -> Answers {
+    /// Values that were read for others to come wait for them; whatever else came of it they find out themselves.
+    fn keep_for_later(&self, answers: &Answers, taken_along: Vec<(EntryAsk, u64)>) {
+        for (ask, number) in taken_along {
+            if let Some(Answer::Value(entry)) = answers.get(&ask.id) {
+                let landing = Landing {
+                    ask,
+                    number,
+                    keep: Keep::IfWanted,
+                    interval: Duration::MAX,
+                };
+                let result = Ok(entry.clone());
+                self.lock().landed(&landing, &result, Instant::now());
+            }
+        }
+    }
+
+    async fn ask_batch(&self, plan: &Plan, lane: Lane) -> Answers {
         let wires = plan.wires();
         // A batch of one has no advantage: the quota of single reads is a hundred times larger, and they need
         // one right less.
@@ -91,7 +129,7 @@ impl Hub {
         for _ in &wires {
             self.metrics.record(SourceEvent::ReadMade);
         }
-        match self.calls.get_batch(&wires, Lane::Urgent).await {
+        match self.calls.get_batch(&wires, lane).await {
             Ok(reply) => {
                 let own = self.calls.credentials.known_account();
                 plan.settle(&reply, own.as_deref())
@@ -113,12 +151,7 @@ impl Hub {
             // Without the action itself every batch fails. A VPC endpoint that denies one member fails only
             // the batches that hold it (source: AWS, "Get a batch of secret values").
             Outcome::Denied if refusal.says(Operation::BatchGetSecretValue.action()) => {
-                let mut state = self.lock();
-                if state.batch_denied_until.is_none() {
-                    self.metrics.record(SourceEvent::BatchDenied);
-                    tracing::warn!(target: "keyferry::source", region = self.region(), "secretsmanager:BatchGetSecretValue is denied: reading one by one");
-                }
-                state.batch_denied_until = Some(Instant::now() + self.settings.batch_denied_hold);
+                self.note_denied(&failure, Operation::BatchGetSecretValue);
                 Answer::Singly
             }
             Outcome::Denied | Outcome::NotFound | Outcome::Refused | Outcome::Ok => Answer::Singly,

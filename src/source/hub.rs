@@ -2,7 +2,6 @@
 //! decides through `batch`, `wire` and `errors`. Values never leave a hub for another.
 
 use std::{
-    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -15,30 +14,65 @@ use futures::{
     future::{BoxFuture, Shared, WeakShared},
 };
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     batch::Answers,
+    bucket::Lane,
     calls::Calls,
     gather::Gather,
     identity::Caller,
     listing::{self, Listed},
     metrics::{Operation, SourceEvent, SourceMetrics},
-    reuse::Reuse,
     settings::ReadSettings,
-    wire::id_text,
+    state::{Flight, State},
+    subscriptions::{Interest, Subscriber},
 };
-use crate::core::{
-    Entry, EntryAsk, Finding, PrefixAsk, SecretId, VersionSelector, entry::SecretArn,
-};
+use crate::core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId};
 
-/// Whether a value read a moment ago will do.
+/// Whether what was learned a moment ago will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// A value at most `ReadSettings::reuse` old, or a read already under way.
+    /// A value at most `ReadSettings::reuse` old, a failure that is not worth repeating yet, or a read
+    /// already under way.
     Reuse,
+    /// The same, but a failure is looked at again: its cause may have been mended.
+    Anew,
     /// Only a read that is sent after this ask.
     Fresh,
+}
+
+/// How an entry is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// What is good enough.
+    pub freshness: Freshness,
+    /// Who goes first where calls are short.
+    pub lane: Lane,
+    /// The reader's refresh interval: a failure that a person can mend is repeated at least so often.
+    pub interval: Duration,
+}
+
+impl From<Freshness> for Reading {
+    /// Somebody waits, with the default interval of a binding.
+    fn from(freshness: Freshness) -> Self {
+        Self {
+            freshness,
+            lane: Lane::Urgent,
+            interval: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Reading {
+    /// As a sweep reads.
+    pub(super) fn sweep(interval: Duration) -> Self {
+        Self {
+            freshness: Freshness::Fresh,
+            lane: Lane::Routine,
+            interval,
+        }
+    }
 }
 
 /// Calls at once for ids whose batch brought no answer: apart from the others, so that what hangs does not
@@ -46,9 +80,9 @@ pub enum Freshness {
 const SUSPECT_LANES: usize = 64;
 
 pub(super) type ReadResult = Result<Arc<Entry>, Finding>;
-type ListResult = Result<Arc<Vec<Listed>>, Finding>;
+pub(super) type ListResult = Result<Arc<Vec<Listed>>, Finding>;
 pub(super) type BatchRun = Shared<BoxFuture<'static, Arc<Answers>>>;
-type WeakBatchRun = WeakShared<BoxFuture<'static, Arc<Answers>>>;
+pub(super) type WeakBatchRun = WeakShared<BoxFuture<'static, Arc<Answers>>>;
 
 /// Shared reads of one identity in one region. Callers may be dropped at any time: a read lives as long as
 /// one of them waits.
@@ -58,30 +92,23 @@ pub struct Hub {
     pub(super) settings: ReadSettings,
     pub(super) patience: Duration,
     pub(super) metrics: SourceMetrics,
-    pub(super) permits: Semaphore,
+    permits: Semaphore,
+    /// Calls that nobody waits for have places of their own: they may have to wait for their turn in them.
+    routine_permits: Semaphore,
     pub(super) suspect_permits: Semaphore,
+    /// Tells the sweep that something may be due earlier than it thinks.
+    pub(super) changed: Arc<Notify>,
     state: Mutex<State>,
 }
 
-pub(super) struct State {
-    /// The batch that still takes asks.
-    gathering: Option<(Arc<Gather>, WeakBatchRun)>,
-    flights: HashMap<EntryAsk, Flight>,
-    listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
-    reuse: Reuse,
-    /// Partial ARNs that AWS takes for complete ones: sent as names.
-    pub(super) bare: HashSet<SecretArn>,
-    /// Ids whose last batch brought no answer: read singly until one does.
-    pub(super) suspects: HashSet<SecretId>,
-    pub(super) batch_denied_until: Option<Instant>,
-    reads: u64,
-}
-
-/// A read under way.
-struct Flight {
-    number: u64,
-    future: WeakShared<BoxFuture<'static, ReadResult>>,
-    sent: Arc<AtomicBool>,
+/// What a hub has in common with the others.
+pub(super) struct Common {
+    /// Bytes of values kept by all of them.
+    pub kept_bytes: Arc<AtomicUsize>,
+    /// Wakes the sweep.
+    pub changed: Arc<Notify>,
+    /// Where in an interval its sweeps lie, 0..1.
+    pub phase: f64,
 }
 
 impl Hub {
@@ -91,18 +118,9 @@ impl Hub {
         settings: ReadSettings,
         patience: Duration,
         metrics: SourceMetrics,
-        kept_bytes: Arc<AtomicUsize>,
+        common: Common,
     ) -> Self {
-        let state = State {
-            gathering: None,
-            flights: HashMap::new(),
-            listings: HashMap::new(),
-            reuse: Reuse::new(settings.reuse, settings.reuse_bytes, kept_bytes),
-            bare: HashSet::new(),
-            suspects: HashSet::new(),
-            batch_denied_until: None,
-            reads: 0,
-        };
+        let state = State::new(&settings, common.kept_bytes, common.phase, Instant::now());
         Self {
             region,
             calls,
@@ -110,7 +128,9 @@ impl Hub {
             patience,
             metrics,
             permits: Semaphore::new(settings.parallel.max(1)),
+            routine_permits: Semaphore::new(settings.parallel.max(1)),
             suspect_permits: Semaphore::new(SUSPECT_LANES),
+            changed: common.changed,
             state: Mutex::new(state),
         }
     }
@@ -137,19 +157,51 @@ impl Hub {
     pub async fn read(
         self: &Arc<Self>,
         ask: &EntryAsk,
-        freshness: Freshness,
+        reading: impl Into<Reading>,
     ) -> Result<Arc<Entry>, Finding> {
+        let reading = reading.into();
         self.metrics.record(SourceEvent::ReadAsked);
         // Before anything is gathered: who we are decides how ids are matched, and a broken identity is one
         // failure, not one for each entry.
         self.calls.credentials.session().await?;
-        if freshness == Freshness::Reuse
+        if reading.freshness != Freshness::Fresh
             && let Some(entry) = self.lock().reuse.get(ask, Instant::now())
         {
             self.metrics.record(SourceEvent::ReadReused);
             return Ok(entry);
         }
-        self.flight(ask, freshness).await
+        if reading.freshness == Freshness::Reuse
+            && let Some(finding) = self.lock().holds.get(ask, Instant::now())
+        {
+            self.metrics.record(SourceEvent::ReadReused);
+            return Err(finding);
+        }
+        self.flight(ask, reading, Keep::Always).await
+    }
+
+    /// Announces the first reads of readers that are about to come, in their order: batches are filled up
+    /// with them, and their values wait for them.
+    pub fn plan(&self, asks: impl IntoIterator<Item = EntryAsk>) {
+        let mut state = self.lock();
+        asks.into_iter().for_each(|ask| state.planned.add(ask));
+    }
+
+    /// Replaces what a subscriber uses: it is told when any of it changes.
+    pub fn subscribe(&self, who: &Subscriber, interest: Interest) {
+        self.lock()
+            .subscriptions
+            .subscribe(who, interest, Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Forgets a subscriber.
+    pub fn unsubscribe(&self, who: &Subscriber) {
+        self.lock().subscriptions.unsubscribe(who);
+    }
+
+    /// When a refresh that a person asked for may be read: one read of an entry in ten seconds. None: now.
+    pub fn refresh_after(&self, asks: &[EntryAsk]) -> Option<Instant> {
+        self.lock().refresh_after(asks, Instant::now())
     }
 
     /// Lists every entry under a prefix, sorted by name: complete or an error; empty only if AWS finished an
@@ -157,15 +209,29 @@ impl Hub {
     ///
     /// # Errors
     /// `AccessDenied`, `Throttled`, `AwsUnavailable` and those of [`Self::caller`].
-    pub async fn list(self: &Arc<Self>, ask: &PrefixAsk) -> Result<Arc<Vec<Listed>>, Finding> {
+    pub async fn list(
+        self: &Arc<Self>,
+        ask: &PrefixAsk,
+        reading: impl Into<Reading>,
+    ) -> Result<Arc<Vec<Listed>>, Finding> {
+        let reading = reading.into();
         let listing = {
             let mut state = self.lock();
+            if reading.freshness != Freshness::Fresh
+                && let Some(listed) = state.recent_listing(ask, Instant::now())
+            {
+                return Ok(listed);
+            }
             state
                 .listings
                 .retain(|_, listing| listing.upgrade().is_some());
             let running = state.listings.get(ask).and_then(WeakShared::upgrade);
             running.unwrap_or_else(|| {
-                let new = self.clone().list_all(ask.clone()).boxed().shared();
+                let new = self
+                    .clone()
+                    .list_all(ask.clone(), reading.lane)
+                    .boxed()
+                    .shared();
                 if let Some(weak) = new.downgrade() {
                     state.listings.insert(ask.clone(), weak);
                 }
@@ -175,13 +241,26 @@ impl Hub {
         listing.await
     }
 
-    async fn list_all(self: Arc<Self>, ask: PrefixAsk) -> ListResult {
-        let permit = self.permits.acquire().await;
-        let listed = listing::list(&self.calls, &ask).await;
+    async fn list_all(self: Arc<Self>, ask: PrefixAsk, lane: Lane) -> ListResult {
+        let permit = self.places(lane).acquire().await;
+        let listed = listing::list(&self.calls, &ask, lane).await;
         drop(permit);
         match listed {
-            Ok(listed) => Ok(Arc::new(listed)),
+            Ok(listed) => {
+                let listed = Arc::new(listed);
+                let now = Instant::now();
+                self.lock().keep_listing(ask, &listed, now);
+                Ok(listed)
+            }
             Err(failure) => Err(self.explain(&failure, Operation::ListSecrets, None).await),
+        }
+    }
+
+    /// Where calls of a lane wait for a place.
+    pub(super) fn places(&self, lane: Lane) -> &Semaphore {
+        match lane {
+            Lane::Urgent => &self.permits,
+            Lane::Routine => &self.routine_permits,
         }
     }
 
@@ -191,51 +270,59 @@ impl Hub {
 
     /// Drops values that are past their seconds and flights nobody waits for.
     pub(super) fn tidy(&self) {
-        let mut state = self.lock();
-        state.reuse.expire(Instant::now());
-        state
-            .flights
-            .retain(|_, flight| flight.future.upgrade().is_some());
+        self.lock().tidy(Instant::now());
+    }
+
+    /// True while somebody is to be told of changes.
+    pub(super) fn is_subscribed(&self) -> bool {
+        !self.lock().subscriptions.is_empty()
     }
 
     /// Joins the read of this ask that is under way, or starts one.
-    fn flight(
+    pub(super) fn flight(
         self: &Arc<Self>,
         ask: &EntryAsk,
-        freshness: Freshness,
+        reading: Reading,
+        keep: Keep,
     ) -> Shared<BoxFuture<'static, ReadResult>> {
         let own_account = self.calls.credentials.known_account();
         let mut state = self.lock();
+        if keep == Keep::Always {
+            state.planned.came(ask);
+        }
         let joinable = state
             .flights
             .get(ask)
-            .filter(|f| freshness == Freshness::Reuse || !f.sent.load(Relaxed));
+            .filter(|f| reading.freshness != Freshness::Fresh || !f.sent.load(Relaxed));
         if let Some(running) = joinable.and_then(|flight| flight.future.upgrade()) {
             return running;
         }
         state.reads += 1;
         let number = state.reads;
-        let (read, sent) = if state.may_batch(ask) {
-            let (run, sent) = self.join_batch(&mut state, &ask.id, own_account.as_deref());
-            (self.clone().by_batch(ask.clone(), run).boxed(), sent)
+        let (read, sent) = if state.may_batch(ask, Instant::now()) {
+            let (run, sent) =
+                self.join_batch(&mut state, &ask.id, own_account.as_deref(), reading.lane);
+            let read = self.clone().by_batch(ask.clone(), run, reading.lane);
+            (read.boxed(), sent)
         } else {
             let sent = Arc::new(AtomicBool::new(false));
-            (self.clone().singly(ask.clone(), sent.clone()).boxed(), sent)
+            let read = self.clone().singly(ask.clone(), sent.clone(), reading.lane);
+            (read.boxed(), sent)
         };
-        let future = self
-            .clone()
-            .land(ask.clone(), number, read)
-            .boxed()
-            .shared();
+        let landing = Landing {
+            ask: ask.clone(),
+            number,
+            keep,
+            interval: reading.interval,
+        };
+        let future = self.clone().land(landing, read).boxed().shared();
         if let Some(weak) = future.downgrade() {
-            state.flights.insert(
-                ask.clone(),
-                Flight {
-                    number,
-                    future: weak,
-                    sent,
-                },
-            );
+            let flight = Flight {
+                number,
+                future: weak,
+                sent,
+            };
+            state.flights.insert(ask.clone(), flight);
         }
         future
     }
@@ -246,76 +333,49 @@ impl Hub {
         state: &mut State,
         id: &SecretId,
         own: Option<&str>,
+        lane: Lane,
     ) -> (BatchRun, Arc<AtomicBool>) {
         let wire = state.wire(id);
         if let Some((gather, weak)) = &state.gathering
             && let Some(run) = weak.upgrade()
-            && gather.add(id, wire.clone(), own)
+            && gather.add(id, wire.clone(), own, lane)
         {
             return (run, gather.sent());
         }
         let gather = Arc::new(Gather::default());
-        gather.add(id, wire, own);
+        gather.add(id, wire, own, lane);
         let sent = gather.sent();
         let run = self.clone().run_batch(gather.clone()).boxed().shared();
         state.gathering = run.downgrade().map(|weak| (gather, weak));
         (run, sent)
     }
 
-    /// The end of every read: remembers the value for a moment and leaves the list of flights.
+    /// The end of every read: what it brought is remembered for a moment, and it leaves the list of flights.
     async fn land(
         self: Arc<Self>,
-        ask: EntryAsk,
-        number: u64,
+        landing: Landing,
         read: BoxFuture<'static, ReadResult>,
     ) -> ReadResult {
         let result = read.await;
         let mut state = self.lock();
-        if let Ok(entry) = &result {
-            state.suspects.remove(&ask.id);
-            state.reuse.put(&ask, entry, number, Instant::now());
-        }
-        if state
-            .flights
-            .get(&ask)
-            .is_some_and(|flight| flight.number == number)
-        {
-            state.flights.remove(&ask);
-        }
+        state.landed(&landing, &result, Instant::now());
         result
     }
 }
 
-impl State {
-    /// Only current values come in batches.
-    fn may_batch(&mut self, ask: &EntryAsk) -> bool {
-        if self
-            .batch_denied_until
-            .is_some_and(|until| until <= Instant::now())
-        {
-            self.batch_denied_until = None;
-        }
-        ask.version == VersionSelector::Current
-            && self.batch_denied_until.is_none()
-            && !self.suspects.contains(&ask.id)
-    }
+/// Whether a value is kept for a moment when nobody is known to come for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Others may ask at about the same time.
+    Always,
+    /// Only if somebody is to be told of it: a sweep reads many values that nobody needs.
+    IfWanted,
+}
 
-    /// How an id is sent.
-    pub(super) fn wire(&self, id: &SecretId) -> String {
-        match id {
-            SecretId::Arn(arn) if self.bare.contains(arn) => arn.resource.clone(),
-            _ => id_text(id),
-        }
-    }
-
-    /// Closes a batch to further asks.
-    pub(super) fn close(&mut self, gather: &Arc<Gather>) {
-        if self
-            .gathering
-            .as_ref()
-            .is_some_and(|(open, _)| Arc::ptr_eq(open, gather))
-        {
-            self.gathering = None;
-        }
-    }
+/// A read that ends.
+pub(super) struct Landing {
+    pub ask: EntryAsk,
+    pub number: u64,
+    pub keep: Keep,
+    pub interval: Duration,
 }

@@ -1,8 +1,8 @@
 //! Listing the entries under a prefix: every page or an error, never a part.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use aws_sdk_secretsmanager::types::SecretListEntry;
+use aws_sdk_secretsmanager::types::{Filter, SecretListEntry};
 
 use super::{
     bucket::Lane,
@@ -27,23 +27,87 @@ pub struct Listed {
 
 /// Every entry under the prefix that carries all tags, sorted by name. ListSecrets may miss changes of the
 /// last five minutes (source: its API reference).
-pub(super) async fn list(calls: &Calls, ask: &PrefixAsk) -> Result<Vec<Listed>, Failure> {
+pub(super) async fn list(
+    calls: &Calls,
+    ask: &PrefixAsk,
+    lane: Lane,
+) -> Result<Vec<Listed>, Failure> {
     let mut filters = vec![name_filter(&ask.prefix)];
     filters.extend(ask.tags.keys().map(|key| tag_filter(key)));
-    let (mut found, mut seen, mut token) = (Vec::new(), HashSet::new(), None::<String>);
-    for _ in 0..MOST_PAGES {
-        let page = calls.list(&filters, token.as_deref(), Lane::Urgent).await?;
-        found.extend(
-            page.entries
+    let mut found = Vec::new();
+    pages(calls, &filters, lane, |entry| {
+        found.extend(member(entry, ask))
+    })
+    .await?;
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.dedup_by(|a, b| a.arn == b.arn);
+    Ok(found)
+}
+
+/// The labels of every entry of the account and region that is not marked for deletion, and how many pages
+/// they were. `wanted` keeps those that matter, by name.
+pub(super) async fn labels(
+    calls: &Calls,
+    wanted: &HashSet<String>,
+) -> Result<(Vec<Labels>, usize), Failure> {
+    let mut found = Vec::new();
+    let pages = pages(calls, &[], Lane::Routine, |entry| {
+        let matters = entry.name().is_some_and(|name| wanted.contains(name));
+        if matters && entry.deleted_date.is_none() {
+            found.extend(Labels::of(entry));
+        }
+    })
+    .await?;
+    Ok((found, pages))
+}
+
+/// Which versions of an entry carry which labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Labels {
+    /// Friendly name.
+    pub name: String,
+    /// Full ARN.
+    pub arn: String,
+    /// Version id to its labels.
+    pub versions: BTreeMap<String, Vec<String>>,
+}
+
+impl Labels {
+    fn of(entry: SecretListEntry) -> Option<Self> {
+        Some(Self {
+            name: entry.name?,
+            arn: entry.arn?,
+            versions: entry
+                .secret_versions_to_stages
+                .unwrap_or_default()
                 .into_iter()
-                .filter_map(|entry| member(entry, ask)),
-        );
+                .collect(),
+        })
+    }
+
+    /// The version that carries a label.
+    pub fn version(&self, label: &str) -> Option<&str> {
+        let mut versions = self.versions.iter();
+        let carries = |labels: &[String]| labels.iter().any(|other| other == label);
+        versions
+            .find(|(_, labels)| carries(labels))
+            .map(|(id, _)| id.as_str())
+    }
+}
+
+/// Goes through all pages of a listing; how many they were.
+async fn pages(
+    calls: &Calls,
+    filters: &[Filter],
+    lane: Lane,
+    mut each: impl FnMut(SecretListEntry),
+) -> Result<usize, Failure> {
+    let (mut seen, mut token) = (HashSet::new(), None::<String>);
+    for number in 1..=MOST_PAGES {
+        let page = calls.list(filters, token.as_deref(), lane).await?;
+        page.entries.into_iter().for_each(&mut each);
         match page.next.filter(|next| !next.is_empty()) {
-            None => {
-                found.sort_by(|a, b| a.name.cmp(&b.name));
-                found.dedup_by(|a, b| a.arn == b.arn);
-                return Ok(found);
-            }
+            None => return Ok(number),
             // A token that comes twice leads nowhere.
             Some(next) if !seen.insert(next.clone()) => return Err(Failure::Unreadable(200)),
             next => token = next,

@@ -36,10 +36,21 @@ pub enum SourceEvent {
     ReadMade,
     /// An ask was answered by a value read shortly before.
     ReadReused,
-    /// BatchGetSecretValue is denied: single reads from now on, for a while.
-    BatchDenied,
+    /// An operation is denied: it is done without from now on, for a while.
+    WayDenied(Operation),
+    /// A sweep has looked at what was due.
+    Swept(Sweep),
     /// Credentials were rebuilt because AWS no longer accepted them.
     CredentialsRebuilt,
+}
+
+/// One sweep of one identity and region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// Entries looked at.
+    pub items: usize,
+    /// Bindings told of a change.
+    pub told: usize,
 }
 
 /// The AWS operations the source uses.

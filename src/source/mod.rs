@@ -8,10 +8,12 @@ mod batch;
 mod bucket;
 mod budget;
 mod calls;
+mod confirm;
 mod credentials;
 mod errors;
 mod failure;
 mod gather;
+mod holds;
 mod http;
 mod hub;
 mod identity;
@@ -24,8 +26,11 @@ mod settings;
 mod single;
 mod slowing;
 mod sources;
+mod state;
 mod sts;
 mod sts_errors;
+mod subscriptions;
+mod sweep;
 mod wire;
 
 use std::sync::Arc;
@@ -37,12 +42,15 @@ use crate::core::Finding;
 
 pub use bucket::Lane;
 pub use errors::addressed;
-pub use hub::{Freshness, Hub};
+pub use hub::{Freshness, Hub, Reading};
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};
 pub use listing::Listed;
 pub use metrics::{Operation, Outcome, SourceEvent, SourceMetrics};
-pub use settings::{OperatorIdentity, ReadSettings, SourceSettings, Timeouts, WebIdentity};
+pub use settings::{
+    OperatorIdentity, ReadSettings, SourceSettings, SweepMode, Timeouts, WebIdentity,
+};
 pub use sources::Sources;
+pub use subscriptions::{Interest, Known, Subscriber};
 
 /// Gets a token of a ServiceAccount (namespace, name) with audience `sts.amazonaws.com`, valid for 600 s.
 pub type TokenRequester =

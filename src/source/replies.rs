@@ -22,7 +22,6 @@ pub(super) struct Page {
 }
 
 /// What DescribeSecret tells of an entry.
-#[allow(dead_code, reason = "the sweep will read it")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Described {
     /// Full ARN.

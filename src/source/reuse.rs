@@ -1,5 +1,6 @@
 //! Values read a moment ago, kept for seconds and within a bound so that near-simultaneous asks share a read.
-//! Nothing here outlives its seconds: there is no stale cache.
+//! One that somebody is known to come for is kept until they came, for two minutes at most. Nothing outlives
+//! that: there is no stale cache.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,6 +12,9 @@ use std::{
 };
 
 use crate::core::{Entry, EntryAsk};
+
+/// How long a value waits for those who are known to come for it.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The values of one hub. The bound is shared by all hubs.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub(super) struct Reuse {
 #[derive(Debug)]
 struct Kept {
     entry: Arc<Entry>,
+    /// When it was read.
+    at: Instant,
+    /// How many are known to come for it.
+    wanted: usize,
     /// Number of the read: a later read's value is never replaced by an earlier one's.
     number: u64,
 }
@@ -45,11 +53,26 @@ impl Reuse {
     /// A value no older than the time to live.
     pub fn get(&mut self, ask: &EntryAsk, now: Instant) -> Option<Arc<Entry>> {
         self.expire(now);
-        self.kept.get(ask).map(|kept| kept.entry.clone())
+        let kept = self.kept.get_mut(ask)?;
+        kept.wanted = kept.wanted.saturating_sub(1);
+        Some(kept.entry.clone())
     }
 
-    /// Keeps what read `number` brought, if it fits and nothing later is there.
-    pub fn put(&mut self, ask: &EntryAsk, entry: &Arc<Entry>, number: u64, now: Instant) {
+    /// Whether there is a value, without taking it.
+    pub fn holds(&self, ask: &EntryAsk) -> bool {
+        self.kept.contains_key(ask)
+    }
+
+    /// Keeps what read `number` brought, if it fits and nothing later is there; `wanted`: how many are known
+    /// to come for it.
+    pub fn put(
+        &mut self,
+        ask: &EntryAsk,
+        entry: &Arc<Entry>,
+        number: u64,
+        wanted: usize,
+        now: Instant,
+    ) {
         self.expire(now);
         if self.ttl.is_zero() || self.kept.get(ask).is_some_and(|kept| kept.number > number) {
             return;
@@ -67,6 +90,8 @@ impl Reuse {
             ask.clone(),
             Kept {
                 entry: entry.clone(),
+                at: now,
+                wanted,
                 number,
             },
         );
@@ -79,10 +104,21 @@ impl Reuse {
             if now.duration_since(*at) < self.ttl {
                 return;
             }
-            if let Some((_, number, ask)) = self.order.pop_front() {
+            let Some((_, number, ask)) = self.order.pop_front() else {
+                return;
+            };
+            if self.is_wanted(&ask, number, now) {
+                self.order.push_back((now, number, ask));
+            } else {
                 self.remove_read(&ask, number);
             }
         }
+    }
+
+    fn is_wanted(&self, ask: &EntryAsk, number: u64, now: Instant) -> bool {
+        self.kept.get(ask).is_some_and(|kept| {
+            kept.number == number && kept.wanted > 0 && now.duration_since(kept.at) < LONGEST
+        })
     }
 
     fn remove_read(&mut self, ask: &EntryAsk, number: u64) {
@@ -141,7 +177,7 @@ mod tests {
     fn a_value_is_reused_for_its_seconds_and_then_gone() {
         let (start, total) = (Instant::now(), Arc::default());
         let mut kept = reuse(100, &total);
-        kept.put(&ask("a"), &entry(10), 1, start);
+        kept.put(&ask("a"), &entry(10), 1, 0, start);
         assert!(
             kept.get(&ask("a"), start + Duration::from_millis(4_999))
                 .is_some()
@@ -162,20 +198,37 @@ mod tests {
     }
 
     #[test]
+    fn a_value_waits_for_those_who_will_come_but_not_for_ever() {
+        let (start, total) = (Instant::now(), Arc::default());
+        let mut kept = reuse(100, &total);
+        let late = start + Duration::from_secs(60);
+        kept.put(&ask("a"), &entry(10), 1, 2, start);
+        kept.put(&ask("b"), &entry(10), 2, 1, start);
+        assert!(kept.get(&ask("a"), late).is_some());
+        assert!(kept.get(&ask("a"), late).is_some());
+        let next = late + Duration::from_secs(6);
+        assert!(kept.get(&ask("a"), next).is_none(), "both have come");
+        assert!(kept.holds(&ask("b")));
+        kept.expire(start + LONGEST + Duration::from_secs(5));
+        assert!(!kept.holds(&ask("b")), "nobody came");
+        assert_eq!(total.load(Relaxed), 0);
+    }
+
+    #[test]
     fn the_bound_holds_over_all_hubs_and_the_oldest_go_first() {
         let (start, total) = (Instant::now(), Arc::default());
         let (mut one, mut other) = (reuse(100, &total), reuse(100, &total));
         for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
-            one.put(&ask(name), &entry(30), at as u64, start);
+            one.put(&ask(name), &entry(30), at as u64, 0, start);
         }
-        one.put(&ask("d"), &entry(30), 9, start);
+        one.put(&ask("d"), &entry(30), 9, 0, start);
         assert!(one.get(&ask("a"), start).is_none() && one.get(&ask("d"), start).is_some());
-        other.put(&ask("a"), &entry(30), 1, start);
+        other.put(&ask("a"), &entry(30), 1, 0, start);
         assert!(
             other.get(&ask("a"), start).is_none(),
             "a hub makes room only among its own"
         );
-        one.put(&ask("huge"), &entry(101), 10, start);
+        one.put(&ask("huge"), &entry(101), 10, 0, start);
         assert!(one.get(&ask("huge"), start).is_none());
         assert!(total.load(Relaxed) <= 100);
         drop(one);
@@ -186,10 +239,10 @@ mod tests {
     fn a_later_reads_value_is_not_replaced_by_an_earlier_ones() {
         let (start, total) = (Instant::now(), Arc::default());
         let mut kept = reuse(100, &total);
-        kept.put(&ask("a"), &entry(2), 2, start);
-        kept.put(&ask("a"), &entry(1), 1, start);
+        kept.put(&ask("a"), &entry(2), 2, 0, start);
+        kept.put(&ask("a"), &entry(1), 1, 0, start);
         assert_eq!(kept.get(&ask("a"), start).unwrap().value.bytes().len(), 2);
-        kept.put(&ask("a"), &entry(3), 3, start + Duration::from_secs(1));
+        kept.put(&ask("a"), &entry(3), 3, 0, start + Duration::from_secs(1));
         // The first one's time runs out; the third's does not.
         assert!(
             kept.get(&ask("a"), start + Duration::from_secs(5))

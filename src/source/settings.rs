@@ -1,6 +1,9 @@
 //! What an install can set about AWS, read once at the start.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// Everything the source needs to know before its first call.
 #[derive(Clone, Debug)]
@@ -78,29 +81,75 @@ impl Default for Timeouts {
     }
 }
 
+/// How entries are looked at when they are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SweepMode {
+    /// By ListSecrets where it is allowed, the intervals are five minutes or longer and it takes fewer calls;
+    /// else by BatchGetSecretValue.
+    #[default]
+    Auto,
+    /// By ListSecrets, which lags behind by up to five minutes.
+    List,
+    /// By DescribeSecret: a call for each entry, nothing is decrypted.
+    Describe,
+    /// By BatchGetSecretValue: 20 entries a call, each is decrypted.
+    Batch,
+}
+
+impl std::str::FromStr for SweepMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "list" => Ok(Self::List),
+            "describe" => Ok(Self::Describe),
+            "batch" => Ok(Self::Batch),
+            _ => Err("one of auto, list, describe, batch".to_owned()),
+        }
+    }
+}
+
 /// How reads are shared inside one hub.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadSettings {
     /// How long a batch that is not full waits for more asks.
     pub gather: Duration,
+    /// Least time between two batches that are not full: many asks in a row still make few calls.
+    pub pace: Duration,
     /// How long a value read may answer another ask.
     pub reuse: Duration,
     /// Bytes of values kept for reuse, over all hubs.
     pub reuse_bytes: usize,
     /// Calls under way at once per hub.
     pub parallel: usize,
-    /// After a refusal of BatchGetSecretValue itself: how long only single reads are made.
-    pub batch_denied_hold: Duration,
+    /// How long apart two looks at a version are that may be an old answer.
+    pub confirm: Duration,
+    /// How entries are looked at when they are due.
+    pub sweep: SweepMode,
+    /// After a refusal of an operation itself: how long it is done without.
+    pub denied_hold: Duration,
+}
+
+impl ReadSettings {
+    /// How long a new batch takes asks when the last one that was not full left at `last_partial`.
+    pub(super) fn wait(&self, last_partial: Option<Instant>, now: Instant) -> Duration {
+        let rest = last_partial.and_then(|last| (last + self.pace).checked_duration_since(now));
+        rest.unwrap_or_default().max(self.gather)
+    }
 }
 
 impl Default for ReadSettings {
     fn default() -> Self {
         Self {
             gather: Duration::from_millis(20),
+            pace: Duration::from_millis(500),
             reuse: Duration::from_secs(5),
             reuse_bytes: 8 << 20,
             parallel: 8,
-            batch_denied_hold: Duration::from_secs(600),
+            confirm: super::confirm::APART,
+            sweep: SweepMode::Auto,
+            denied_hold: Duration::from_secs(600),
         }
     }
 }

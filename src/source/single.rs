@@ -20,14 +20,19 @@ use crate::{
 };
 
 impl Hub {
-    pub(super) async fn by_batch(self: Arc<Self>, ask: EntryAsk, run: BatchRun) -> ReadResult {
+    pub(super) async fn by_batch(
+        self: Arc<Self>,
+        ask: EntryAsk,
+        run: BatchRun,
+        lane: Lane,
+    ) -> ReadResult {
         let answer = run.await.get(&ask.id).cloned();
         match answer {
             Some(Answer::Value(entry)) => Ok(entry),
             Some(Answer::Failed(failure, operation)) => {
                 Err(self.explain(&failure, operation, Some(&ask)).await)
             }
-            Some(Answer::Singly) | None => self.singly(ask, Arc::default()).await,
+            Some(Answer::Singly) | None => self.singly(ask, Arc::default(), lane).await,
         }
     }
 
@@ -36,15 +41,16 @@ impl Hub {
         self: Arc<Self>,
         ask: EntryAsk,
         sent: Arc<AtomicBool>,
+        lane: Lane,
     ) -> ReadResult {
-        let lane = if self.lock().suspects.contains(&ask.id) {
+        let places = if self.lock().suspects.contains(&ask.id) {
             &self.suspect_permits
         } else {
-            &self.permits
+            self.places(lane)
         };
-        let permit = lane.acquire().await;
+        let permit = places.acquire().await;
         sent.store(true, Relaxed);
-        let result = self.get(&ask).await;
+        let result = self.get(&ask, lane).await;
         drop(permit);
         match result {
             Ok(entry) => Ok(Arc::new(entry)),
@@ -54,9 +60,9 @@ impl Hub {
         }
     }
 
-    async fn get(&self, ask: &EntryAsk) -> Result<Entry, Failure> {
+    async fn get(&self, ask: &EntryAsk, lane: Lane) -> Result<Entry, Failure> {
         let first = self.lock().wire(&ask.id);
-        let failure = match self.get_as(&first, ask).await {
+        let failure = match self.get_as(&first, ask, lane).await {
             Err(failure) if failure.may_be_misspelt() => failure,
             result => return result,
         };
@@ -67,7 +73,7 @@ impl Hub {
         if first != literal {
             // It was known as a partial ARN; the entry may have been recreated since.
             self.lock().bare.remove(arn);
-            return self.get_as(&literal, ask).await;
+            return self.get_as(&literal, ask, lane).await;
         }
         // AWS takes a resource that ends in hyphen and six characters for complete. If it is not, the whole
         // of it is the entry's name; a name means the caller's own account.
@@ -78,7 +84,7 @@ impl Hub {
         if !own || !looks_complete(&arn.resource) || arn.region != self.region() {
             return Err(failure);
         }
-        let Ok(entry) = self.get_as(&arn.resource, ask).await else {
+        let Ok(entry) = self.get_as(&arn.resource, ask, lane).await else {
             return Err(failure);
         };
         self.lock().bare.insert(arn.clone());
@@ -86,9 +92,9 @@ impl Hub {
     }
 
     /// Reads under one spelling; a reply about something else is no answer.
-    async fn get_as(&self, wire: &str, ask: &EntryAsk) -> Result<Entry, Failure> {
+    async fn get_as(&self, wire: &str, ask: &EntryAsk, lane: Lane) -> Result<Entry, Failure> {
         self.metrics.record(SourceEvent::ReadMade);
-        let entry = self.calls.get(wire, &ask.version, Lane::Urgent).await?;
+        let entry = self.calls.get(wire, &ask.version, lane).await?;
         let own = self.calls.credentials.known_account();
         let right = parse_arn(&entry.arn)
             .is_some_and(|arn| answers(&ask.id, &arn, &entry.name, own.as_deref()));

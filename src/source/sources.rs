@@ -1,7 +1,7 @@
 //! All hubs and all credentials, made on first use and shared by key.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::AtomicUsize},
     time::Instant,
 };
@@ -9,7 +9,9 @@ use std::{
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::app_name::AppName;
+use futures::{StreamExt, stream::FuturesUnordered};
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 use super::{
     TokenRequester,
@@ -18,12 +20,13 @@ use super::{
     calls::{Calls, Pace},
     credentials::{Credentials, Held},
     http::{self, Route},
-    hub::Hub,
+    hub::{Common, Hub},
     identity::{CredentialKey, HubKey, IdentityAsk},
     metrics::SourceMetrics,
     origin::{OperatorOrigin, OwnChain, RoleOrigin, ServiceAccountOrigin},
     settings::SourceSettings,
     sts::Sts,
+    subscriptions::{Interest, Subscriber},
 };
 use crate::{api::Reason, core::Finding};
 
@@ -36,8 +39,10 @@ pub struct Sources {
     proxied: SharedHttpClient,
     metrics: SourceMetrics,
     tokens: TokenRequester,
-    kept_bytes: Arc<AtomicUsize>,
     pace: Pace,
+    kept_bytes: Arc<AtomicUsize>,
+    /// Wakes the sweep.
+    changed: Arc<Notify>,
     made: Mutex<Made>,
 }
 
@@ -45,6 +50,8 @@ pub struct Sources {
 struct Made {
     hubs: HashMap<HubKey, (Arc<Hub>, Instant)>,
     credentials: HashMap<CredentialKey, Arc<Credentials>>,
+    /// Where each binding is subscribed.
+    subscribed: HashMap<Subscriber, Arc<Hub>>,
 }
 
 impl Sources {
@@ -67,13 +74,14 @@ impl Sources {
         };
         Ok(Self {
             settings,
-            pace,
             sdk,
             local,
             proxied,
             metrics,
             tokens,
+            pace,
             kept_bytes: Arc::default(),
+            changed: Arc::default(),
             made: Mutex::default(),
         })
     }
@@ -126,14 +134,77 @@ impl Sources {
         }
     }
 
+    /// Replaces what a binding uses. It is told by [`Self::sweep`] when any of it changes.
+    pub fn subscribe(&self, who: &Subscriber, hub: &Arc<Hub>, interest: Interest) {
+        let before = self.lock().subscribed.insert(who.clone(), hub.clone());
+        if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, hub)) {
+            before.unsubscribe(who);
+        }
+        hub.subscribe(who, interest);
+    }
+
+    /// Forgets a binding.
+    pub fn unsubscribe(&self, who: &Subscriber) {
+        let before = self.lock().subscribed.remove(who);
+        if let Some(hub) = before {
+            hub.unsubscribe(who);
+        }
+    }
+
+    /// Asks AWS for whatever is due, for ever; `tell` hears of every binding of which something has changed.
+    pub async fn sweep(&self, tell: impl Fn(&Subscriber)) {
+        let mut running = FuturesUnordered::new();
+        let mut busy: HashSet<HubKey> = HashSet::new();
+        loop {
+            let (due, next) = self.due(&busy, Instant::now());
+            for (key, hub) in due {
+                busy.insert(key.clone());
+                running.push(async move { (key, hub.sweep().await) });
+            }
+            let later = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((key, changed)) = running.next(), if !running.is_empty() => {
+                    busy.remove(&key);
+                    changed.iter().for_each(&tell);
+                }
+                () = self.changed.notified() => {}
+                () = later => {}
+            }
+        }
+    }
+
+    /// The hubs that have something to do now, and when the next one will.
+    fn due(
+        &self,
+        busy: &HashSet<HubKey>,
+        now: Instant,
+    ) -> (Vec<(HubKey, Arc<Hub>)>, Option<Instant>) {
+        let made = self.lock();
+        let (mut due, mut next) = (Vec::new(), None::<Instant>);
+        for (key, (hub, _)) in made.hubs.iter().filter(|(key, _)| !busy.contains(*key)) {
+            match hub.next_due() {
+                Some(at) if at <= now => due.push((key.clone(), hub.clone())),
+                Some(at) => next = Some(next.map_or(at, |other| other.min(at))),
+                None => {}
+            }
+        }
+        (due, next)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Made> {
         self.made.lock()
     }
 
     fn drop_idle(&self, made: &mut Made) {
         let idle = self.settings.idle_hub;
-        made.hubs
-            .retain(|_, (hub, asked)| Arc::strong_count(hub) > 1 || asked.elapsed() < idle);
+        made.hubs.retain(|_, (hub, asked)| {
+            Arc::strong_count(hub) > 1 || hub.is_subscribed() || asked.elapsed() < idle
+        });
         made.credentials
             .retain(|_, credentials| Arc::strong_count(credentials) > 1);
     }
@@ -154,7 +225,11 @@ impl Sources {
             self.settings.reads,
             self.settings.timeouts.operation,
             self.metrics.clone(),
-            self.kept_bytes.clone(),
+            Common {
+                kept_bytes: self.kept_bytes.clone(),
+                changed: self.changed.clone(),
+                phase: (self.pace.chance)(),
+            },
         )
     }
 

@@ -128,7 +128,8 @@ async fn arn_and_name_of_one_entry_alone_give_both_keys_and_one_source(case: Cas
 /// One call for all three entries, the one with an ARN under one of its two ids.
 fn assert_one_batch(case: &Case, calls: &[Call], arn: &str) {
     let [call] = calls else {
-        panic!("{} calls, not one", calls.len());
+        let calls: Vec<_> = calls.iter().map(|c| (&c.operation, &c.ids)).collect();
+        panic!("not one call: {calls:?}");
     };
     assert_eq!(call.operation, "BatchGetSecretValue");
     let asked = |name: &str| {

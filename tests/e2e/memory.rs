@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use futures::future::join_all;
 
 use crate::case::{Case, data};
 
@@ -21,16 +21,26 @@ const MOST_COPIES: usize = 2;
 async fn copies_of_a_value_in_memory_are_as_many_after_fifty_refreshes_as_after_one(case: Case) {
     let operator = case.operator(&["--value-reuse=1s"]).await;
     let value = case.plain();
-    case.put("e", &value);
-    case.binding("app", json!({"refreshInterval": "10s", "data": [{"key": "K", "from": {"secret": case.entry("e")}}]})).await;
-    case.synced("app").await;
-    case.refresh("app").await;
+    // An entry is read for refreshes once in ten seconds: many of them hold the value.
+    let names: Vec<String> = (0..25).map(|n| format!("e{n}")).collect();
+    for name in &names {
+        case.put(name, &value);
+        case.binding(name, case.one("K", name)).await;
+    }
+    for name in &names {
+        case.synced(name).await;
+    }
+    case.refresh("e0").await;
     let once = settled_copies(operator.pid, &value).await;
-    for _ in 0..49 {
-        case.refresh("app").await;
+    for round in 0..2 {
+        // The first has been refreshed once already.
+        let refreshes = names.iter().skip(usize::from(round == 0));
+        join_all(refreshes.map(|name| case.refresh(name))).await;
     }
     let often = settled_copies(operator.pid, &value).await;
-    assert!(data(&case.secret("app").await)["K"] == value.as_bytes());
+    for name in &names {
+        assert!(data(&case.secret(name).await)["K"] == value.as_bytes());
+    }
     assert!(
         copies(operator.pid, case.namespace.as_bytes()) > 0,
         "the search finds what is there"

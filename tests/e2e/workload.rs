@@ -73,7 +73,9 @@ impl Case {
     pub async fn settled(&self, name: &str) -> Moment {
         let settled = self.poll(|| async {
             let found = self.api::<Deployment>().get(name).await.unwrap();
-            is_settled(&found).then_some(())
+            // The API server may not count pods that are on their way out.
+            let pods = self.pod_uids(name).len();
+            (is_settled(&found) && pods == wanted(&found)).then_some(())
         });
         settled
             .await
@@ -121,12 +123,13 @@ impl Case {
     }
 }
 
+fn wanted(deployment: &Deployment) -> usize {
+    let replicas = deployment.spec.as_ref().and_then(|s| s.replicas);
+    usize::try_from(replicas.unwrap_or(1)).unwrap_or_default()
+}
+
 fn is_settled(deployment: &Deployment) -> bool {
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|s| s.replicas)
-        .unwrap_or(1);
+    let wanted = i32::try_from(wanted(deployment)).unwrap_or_default();
     let status = deployment.status.clone().unwrap_or_default();
     let all = [
         status.replicas,

@@ -130,7 +130,7 @@ async fn what_passes_is_tried_again_and_seen_by_nobody() {
         let hub = bed.hub().await;
         let shown = format!("{fault:?}");
         bed.aws.fault(fault.times(1));
-        let read = hub.read(&name("a"), Freshness::Reuse).await;
+        let read = hub.read(&name("a"), Freshness::Anew).await;
         assert_eq!(text(&read), "1", "{shown}");
         assert_eq!(bed.calls(), (2, 0, 0), "{shown}");
         let counted = (
@@ -149,12 +149,12 @@ async fn attempts_end() {
     let bed = Bed::with(|s| s.attempts = Some(2)).await;
     let hub = bed.hub().await;
     bed.aws.fault(Fault::error(500, "InternalServiceError"));
-    let finding = refused(hub.read(&name("a"), Freshness::Reuse).await);
+    let finding = refused(hub.read(&name("a"), Freshness::Anew).await);
     assert_eq!(finding.reason, Reason::AwsUnavailable);
     assert_eq!(bed.calls(), (2, 0, 0));
     bed.aws.clear_faults();
     bed.aws.reset_counts();
-    refused(hub.read(&name("a"), Freshness::Reuse).await);
+    refused(hub.read(&name("a"), Freshness::Anew).await);
     assert_eq!(bed.calls(), (1, 0, 0), "what will not pass is asked once");
 }
 
@@ -177,7 +177,7 @@ async fn what_a_call_waits_for_is_shared_by_an_account_and_by_nobody_else() {
     }
     let hub = bed.hub().await;
     bed.aws.fault(Fault::throttled(Some(3600)).times(1));
-    let asked = refused(hub.read(&name("a"), Freshness::Reuse).await);
+    let asked = refused(hub.read(&name("a"), Freshness::Anew).await);
     assert_eq!(asked.retry_after, Some(Duration::from_secs(3600)));
     assert_eq!(bed.calls(), (1, 0, 0));
 
@@ -195,7 +195,7 @@ async fn what_a_call_waits_for_is_shared_by_an_account_and_by_nobody_else() {
     };
     // Another credential of the account: not even sent.
     let hub = bed.sources.hub(&same).await.unwrap();
-    let finding = refused(hub.read(&name("a"), Freshness::Reuse).await);
+    let finding = refused(hub.read(&name("a"), Freshness::Anew).await);
     assert_eq!(finding.reason, Reason::Throttled, "{finding}");
     assert!(finding.fact.contains("share"), "{finding}");
     assert!(
@@ -204,14 +204,14 @@ async fn what_a_call_waits_for_is_shared_by_an_account_and_by_nobody_else() {
             .is_some_and(|wait| wait > Duration::from_secs(60))
     );
     assert!(
-        hub.list(&everything).await.is_err(),
+        hub.list(&everything, Freshness::Anew).await.is_err(),
         "all of its operations"
     );
     assert_eq!(bed.calls(), (1, 0, 0));
 
     for (ask, account) in [(other, OTHER), (elsewhere, ACCOUNT)] {
         let hub = bed.sources.hub(&ask).await.unwrap();
-        let read = hub.read(&name("a"), Freshness::Reuse).await;
+        let read = hub.read(&name("a"), Freshness::Anew).await;
         assert_eq!(text(&read), account);
     }
     assert_eq!(bed.calls(), (3, 0, 0));

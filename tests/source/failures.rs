@@ -24,7 +24,7 @@ async fn a_throttle_keeps_what_aws_asks_us_to_wait() {
             (Reason::Throttled, Some(Duration::from_secs(60)))
         );
     }
-    let finding = refused(hub.read(&name("c"), Freshness::Reuse).await);
+    let finding = refused(hub.read(&name("c"), Freshness::Anew).await);
     assert_eq!(finding.reason, Reason::Throttled);
     let left = finding.retry_after.unwrap();
     assert!((3..=60).contains(&left.as_secs()), "{left:?}");
@@ -48,7 +48,7 @@ async fn an_answer_that_never_comes_ends_as_unavailable() {
     bed.region().create("a", "1").unwrap();
     let hub = bed.hub().await;
     let hang = bed.aws.hang(|fault| fault.on("GetSecretValue"));
-    let finding = refused(hub.read(&name("a"), Freshness::Reuse).await);
+    let finding = refused(hub.read(&name("a"), Freshness::Anew).await);
     assert_eq!(finding.reason, Reason::AwsUnavailable);
     assert!(
         finding
@@ -57,7 +57,7 @@ async fn an_answer_that_never_comes_ends_as_unavailable() {
         "{finding}"
     );
     hang.release();
-    assert_eq!(text(&hub.read(&name("a"), Freshness::Reuse).await), "1");
+    assert_eq!(text(&hub.read(&name("a"), Freshness::Anew).await), "1");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn broken_answers_are_unavailability_and_show_no_value() {
         let hub = bed.hub().await;
         let shown = format!("{fault:?}");
         let set = bed.aws.fault(fault);
-        let mut reads = vec![hub.read(&name("a"), Freshness::Reuse).await];
+        let mut reads = vec![hub.read(&name("a"), Freshness::Anew).await];
         reads.extend(read_all(&hub, &[name("a"), name("b")]).await);
         for read in reads {
             let finding = refused(read);
@@ -127,7 +127,7 @@ async fn broken_answers_are_unavailability_and_show_no_value() {
         }
         set.clear();
         assert_eq!(
-            text(&hub.read(&name("a"), Freshness::Reuse).await),
+            text(&hub.read(&name("a"), Freshness::Anew).await),
             CANARY,
             "{shown}"
         );
@@ -143,7 +143,7 @@ async fn nobody_listening_is_unavailability() {
         .unwrap();
     let bed = Bed::with(|s| s.secrets_manager_endpoint = Some(format!("http://{gone}"))).await;
     let hub = bed.hub().await;
-    let finding = refused(hub.read(&name("a"), Freshness::Reuse).await);
+    let finding = refused(hub.read(&name("a"), Freshness::Anew).await);
     assert_eq!(finding.reason, Reason::AwsUnavailable);
     assert!(finding.fact.contains("cannot be reached"), "{finding}");
 }
@@ -156,7 +156,7 @@ async fn a_key_that_refuses_is_told_from_an_entry_that_is_denied() {
     bed.aws
         .fault(Fault::error(400, "DecryptionFailure").entry("a"));
     assert_eq!(
-        refused(hub.read(&name("a"), Freshness::Reuse).await).reason,
+        refused(hub.read(&name("a"), Freshness::Anew).await).reason,
         Reason::KmsAccessDenied
     );
 }

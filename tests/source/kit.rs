@@ -194,7 +194,7 @@ pub fn own_arn(resource: &str) -> EntryAsk {
 
 /// Reads all at once.
 pub async fn read_all(hub: &Arc<Hub>, asks: &[EntryAsk]) -> Vec<Result<Arc<Entry>, Finding>> {
-    futures::future::join_all(asks.iter().map(|ask| hub.read(ask, Freshness::Reuse))).await
+    futures::future::join_all(asks.iter().map(|ask| hub.read(ask, Freshness::Anew))).await
 }
 
 /// The text of a good read; a failed one panics with its finding, which holds no value.

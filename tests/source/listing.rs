@@ -1,6 +1,6 @@
 //! Every page or an error.
 
-use keyferry::{api::Reason, core::PrefixAsk};
+use keyferry::{api::Reason, core::PrefixAsk, source::Freshness};
 use keyferry_testkit::aws::Fault;
 
 use crate::kit::*;
@@ -24,7 +24,10 @@ async fn a_listing_is_complete_sorted_and_without_deleted_entries() {
     region.create_empty("gaara/zzz").unwrap();
     let hub = bed.hub().await;
     let ask = prefix("gaara/");
-    let (listed, again) = tokio::join!(hub.list(&ask), hub.list(&ask));
+    let (listed, again) = tokio::join!(
+        hub.list(&ask, Freshness::Fresh),
+        hub.list(&ask, Freshness::Fresh)
+    );
     let listed = listed.unwrap();
     assert_eq!(listed, again.unwrap());
     assert_eq!(listed.len(), 205);
@@ -66,10 +69,13 @@ async fn tags_must_all_match_as_pairs() {
         ("tier".to_owned(), "x".to_owned()),
     ];
     let listed = hub
-        .list(&PrefixAsk {
-            tags: tags.into(),
-            ..prefix("t/")
-        })
+        .list(
+            &PrefixAsk {
+                tags: tags.into(),
+                ..prefix("t/")
+            },
+            Freshness::Fresh,
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -85,10 +91,18 @@ async fn empty_means_that_aws_finished_an_empty_listing() {
         bed.region().create(&format!("p/{n}"), "x").unwrap();
     }
     let hub = bed.hub().await;
-    assert!(hub.list(&prefix("q/")).await.unwrap().is_empty());
+    assert!(
+        hub.list(&prefix("q/"), Freshness::Fresh)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let empty_page = bed.aws.fault(Fault::empty_page().times(1));
     assert_eq!(
-        hub.list(&prefix("p/")).await.unwrap().len(),
+        hub.list(&prefix("p/"), Freshness::Fresh)
+            .await
+            .unwrap()
+            .len(),
         3,
         "an empty page is not the end"
     );
@@ -100,13 +114,16 @@ async fn empty_means_that_aws_finished_an_empty_listing() {
     ] {
         let shown = format!("{fault:?}");
         let set = bed.aws.fault(fault);
-        let finding = hub.list(&prefix("p/")).await.expect_err(&shown);
+        let finding = hub
+            .list(&prefix("p/"), Freshness::Fresh)
+            .await
+            .expect_err(&shown);
         assert_eq!(finding.reason, Reason::AwsUnavailable, "{shown}");
         set.clear();
     }
     bed.aws
         .put_role(operator_role().allow(&["secretsmanager:GetSecretValue"], &["*"]));
-    let finding = hub.list(&prefix("p/")).await.unwrap_err();
+    let finding = hub.list(&prefix("p/"), Freshness::Fresh).await.unwrap_err();
     assert_eq!(finding.reason, Reason::AccessDenied);
     assert!(
         finding.fact.contains("secretsmanager:ListSecrets"),

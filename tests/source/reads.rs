@@ -3,7 +3,7 @@
 use keyferry::{
     api::Reason,
     core::{EntryAsk, EntryValue, VersionSelector},
-    source::{Freshness, SourceEvent},
+    source::{Freshness, Operation, SourceEvent},
 };
 use keyferry_testkit::aws::{Fault, Role};
 
@@ -190,7 +190,10 @@ async fn where_batches_are_denied_single_reads_take_over_for_a_while() {
         assert_eq!(reads.iter().map(text).collect::<Vec<_>>(), ["a", "b", "c"]);
     }
     assert_eq!(bed.calls(), (9, 1, 0));
-    assert_eq!(bed.counted(|e| *e == SourceEvent::BatchDenied), 1);
+    assert_eq!(
+        bed.counted(|e| *e == SourceEvent::WayDenied(Operation::BatchGetSecretValue)),
+        1
+    );
 }
 
 #[tokio::test]
@@ -209,7 +212,10 @@ async fn a_member_that_spoils_its_batch_does_not_end_batches() {
     spoilt.clear();
     assert!(read_all(&hub, &asks).await.iter().all(Result::is_ok));
     assert_eq!(bed.calls(), (3, 2, 0), "the next batch is tried again");
-    assert_eq!(bed.counted(|e| *e == SourceEvent::BatchDenied), 0);
+    assert_eq!(
+        bed.counted(|e| *e == SourceEvent::WayDenied(Operation::BatchGetSecretValue)),
+        0
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Apply: the Secret becomes what was rendered; before existing bytes are replaced the intent is recorded.
 
-use super::{Observed, Stop, fetch::Read, finalizer, former, report, versions};
+use super::{
+    Observed, Stop,
+    fetch::Read,
+    finalizer,
+    former::{self, Former},
+    report, versions,
+};
 use crate::{
     api::status::{SecretStatus, SourceStatus, condition},
     cluster::{
@@ -34,6 +40,8 @@ pub struct Applied {
     pub sources: Vec<SourceStatus>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// A Secret of a former name is to be looked at again: nobody tells when it is no longer used.
+    pub former_in_use: bool,
     /// Keys that were left to somebody else (Merge).
     pub conflict: Option<Finding>,
     /// The consumers as they were listed now; None: they were not listed.
@@ -66,19 +74,20 @@ pub async fn apply(
         now: context.now(),
     };
     let sources = versions::as_shown(context, read);
-    let applied = |secret, conflict, enrolment, former: Vec<String>| Applied {
+    let applied = |secret, conflict, enrolment, former: Former| Applied {
         identity: read.caller.arn.clone(),
         secret,
         sources: sources.clone(),
-        notes: notes(recipe, rendered).chain(former).collect(),
+        notes: notes(recipe, rendered).chain(former.notes).collect(),
+        former_in_use: former.in_use,
         conflict,
         enrolment,
         recipe: recipe.clone(),
     };
     if let Some(secret) = settled(observed, recipe, &wanted) {
         let enrolment = enrol::refresh(context, observed, recipe, &claim, &secret.revision).await?;
-        let notes = former::leave(context, observed, recipe).await?;
-        return Ok(applied(secret, None, enrolment, notes));
+        let former = former::leave(context, observed, recipe).await?;
+        return Ok(applied(secret, None, enrolment, former));
     }
     finalizer::hold(context, observed, recipe).await?;
     let (outcome, before) = write(context, observed, recipe, wanted).await?;
@@ -103,8 +112,8 @@ pub async fn apply(
             Some(listing.await.map_err(Stop::Cluster)?)
         }
     };
-    let notes = former::leave(context, observed, recipe).await?;
-    Ok(applied(secret, outcome.conflict, enrolment, notes))
+    let former = former::leave(context, observed, recipe).await?;
+    Ok(applied(secret, outcome.conflict, enrolment, former))
 }
 
 /// A Secret of ours that names an owner that is gone (the binding was recreated or restored from a

@@ -1,8 +1,13 @@
 //! Fetch: all reads of a pass at once, each checked against the policies before and after.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 
 use super::{Observed, Stop, gatekeeper::Gatekeeper};
 use crate::{
@@ -13,8 +18,13 @@ use crate::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
         reference::parse_reference,
     },
-    source::{Caller, Freshness, Hub, IdentityAsk, ServiceAccountIdentity, addressed},
+    source::{
+        Caller, Freshness, Hub, IdentityAsk, Lane, Reading, ServiceAccountIdentity, addressed,
+    },
 };
+
+/// A member of a prefix leaves when it is found deleted twice, so far apart.
+const VANISHED: Duration = Duration::from_secs(10);
 
 /// What a pass has read, and as whom.
 #[derive(Clone)]
@@ -48,17 +58,20 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
         observed,
         gatekeeper: gatekeeper.with(&caller.account, hub.region()),
         hub: &hub,
-        freshness: if observed.refresh.is_some() {
-            Freshness::Fresh
-        } else {
-            Freshness::Reuse
-        },
+        reading: reading(observed, recipe),
+        later: Mutex::default(),
     };
     let asks = recipe.asks();
+    if let Some(at) = reader.refresh_after(&asks) {
+        return Err(Stop::Later(at));
+    }
     let entries = join_all(asks.iter().map(|ask| reader.read(ask)));
     let prefixes = recipe.prefixes();
     let listings = join_all(prefixes.iter().map(|ask| reader.list(ask)));
     let (entries, listings) = futures::join!(entries, listings);
+    if let Some(at) = reader.later.lock().take() {
+        return Err(Stop::Later(at));
+    }
     let values = Fetched {
         entries: asks.into_iter().zip(entries).collect(),
         listings: prefixes.into_iter().zip(listings).collect(),
@@ -71,8 +84,23 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
     })
 }
 
+/// A refresh that a person asked for is read anew; after an edit or a cure a failure of a moment ago says
+/// nothing; everything else is content with what was just read for others.
+fn reading(observed: &Observed, recipe: &Recipe) -> Reading {
+    let (freshness, lane) = match (&observed.refresh, observed.asked) {
+        (Some(_), _) => (Freshness::Fresh, Lane::Urgent),
+        (None, true) => (Freshness::Anew, Lane::Urgent),
+        (None, false) => (Freshness::Reuse, Lane::Routine),
+    };
+    Reading {
+        freshness,
+        lane,
+        interval: recipe.refresh_interval,
+    }
+}
+
 /// Who asks, from the recipe and the ServiceAccount as the watch has it.
-fn identity(
+pub fn identity(
     context: &Context,
     observed: &Observed,
     recipe: &Recipe,
@@ -138,7 +166,9 @@ struct Reader<'a> {
     observed: &'a Observed,
     gatekeeper: Gatekeeper<'a>,
     hub: &'a Arc<Hub>,
-    freshness: Freshness,
+    reading: Reading,
+    /// A member of a prefix may have left: to be looked at again then.
+    later: Mutex<Option<Instant>>,
 }
 
 impl Reader<'_> {
@@ -146,21 +176,27 @@ impl Reader<'_> {
         self.gatekeeper.entry(&ask.id)?;
         let entry = self
             .hub
-            .read(ask, self.freshness)
+            .read(ask, self.reading)
             .await
             .map_err(|finding| self.denied(ask, finding))?;
         self.gatekeeper.answer(&entry)?;
         Ok(entry)
     }
 
+    /// When a refresh may be read; None: now.
+    fn refresh_after(&self, asks: &BTreeSet<EntryAsk>) -> Option<Instant> {
+        self.observed.refresh.as_ref()?;
+        let asks: Vec<EntryAsk> = asks.iter().cloned().collect();
+        self.hub.refresh_after(&asks)
+    }
+
     /// Every member under a prefix with its current value. Listings lag behind by minutes: a member
-    /// that the Secret was made from is asked for by name before it may be missed, and leaves only
-    /// when two passes in a row were told that it is deleted.
+    /// that the Secret was made from is asked for by name before it may be missed.
     async fn list(&self, ask: &PrefixAsk) -> Result<Vec<Arc<Entry>>, Finding> {
         self.gatekeeper.prefix(ask)?;
         let listed = self
             .hub
-            .list(ask)
+            .list(ask, self.reading)
             .await
             .map_err(|finding| self.addressed(finding))?;
         let mut asks: HashMap<String, EntryAsk> = listed
@@ -168,56 +204,55 @@ impl Reader<'_> {
             .filter(|member| member.current_version_id.is_some())
             .filter_map(|member| Some((member.name.clone(), current(&member.arn)?)))
             .collect();
-        let known = self
-            .observed
-            .status
-            .sources
-            .iter()
-            .map(|source| &source.secret);
-        let missed: Vec<String> = known
-            .filter(|name| {
-                ask.tags.is_empty() && name.starts_with(&ask.prefix) && !asks.contains_key(*name)
-            })
-            .cloned()
-            .collect();
-        asks.extend(
-            missed
-                .iter()
-                .filter_map(|name| Some((name.clone(), current(name)?))),
-        );
-        let reads = asks
-            .iter()
-            .map(|(name, ask)| async move { (name, self.read(ask).await) });
-        let mut members = Vec::new();
-        for (name, result) in join_all(reads).await {
-            match result {
-                Ok(entry) => {
-                    self.context.remember(&self.observed.key, |m| {
-                        m.vanished.retain(|other| other != name)
-                    });
-                    members.push(entry);
-                }
-                Err(finding) if missed.contains(name) && self.has_left(name, &finding) => {}
-                Err(finding) => return Err(finding),
+        for name in self.missed(ask, &asks) {
+            let Some(missed) = current(&name) else {
+                continue;
+            };
+            if !self.has_left(&name, &missed).await? {
+                asks.insert(name, missed);
             }
+        }
+        let reads = asks.values().map(|ask| self.read(ask));
+        let mut members = Vec::new();
+        for result in join_all(reads).await {
+            members.push(result?);
         }
         members.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(members)
     }
 
-    /// True when a member that is no longer listed was found deleted by the pass before, too.
-    fn has_left(&self, name: &str, finding: &Finding) -> bool {
-        let gone = matches!(
-            finding.reason,
-            Reason::SecretNotFound | Reason::MarkedForDeletion
-        );
-        gone && self.context.remember(&self.observed.key, |memory| {
-            let before = memory.vanished.iter().any(|other| other == name);
-            if !before {
-                memory.vanished.push(name.to_owned());
+    /// Members that the Secret was made from and that are not listed.
+    fn missed(&self, ask: &PrefixAsk, listed: &HashMap<String, EntryAsk>) -> Vec<String> {
+        let known = self.observed.status.sources.iter();
+        known
+            .map(|source| &source.secret)
+            .filter(|name| {
+                ask.tags.is_empty() && name.starts_with(&ask.prefix) && !listed.contains_key(*name)
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// True when AWS said twice, some time apart, that a member is deleted.
+    async fn has_left(&self, name: &str, ask: &EntryAsk) -> Result<bool, Finding> {
+        let exists = self.hub.exists(ask).await;
+        let exists = exists.map_err(|finding| self.denied(ask, finding))?;
+        let now = Instant::now();
+        let again = self.context.remember(&self.observed.key, |memory| {
+            if exists {
+                memory.vanished.remove(name);
+                return None;
             }
-            before
-        })
+            Some(*memory.vanished.entry(name.to_owned()).or_insert(now) + VANISHED)
+        });
+        match again {
+            None => Ok(false),
+            Some(at) if at <= now => Ok(true),
+            Some(at) => {
+                *self.later.lock() = Some(at);
+                Ok(true)
+            }
+        }
     }
 
     /// A read that AWS denies goes on the audit trail like one that the policies refuse.

@@ -7,14 +7,23 @@ use crate::{
     core::{Recipe, ownership::Claim},
 };
 
+/// What became of them.
+#[derive(Debug, Default)]
+pub struct Former {
+    /// What a person should know about them.
+    pub notes: Vec<String>,
+    /// One is still in use, and is to be looked at again.
+    pub in_use: bool,
+}
+
 /// Secrets that the binding wrote under another name: with a rollout they go once nobody uses them,
-/// without one they stay and belong to nobody. Returns what a person should know about them.
+/// without one they stay and belong to nobody.
 pub async fn leave(
     context: &Context,
     observed: &Observed,
     recipe: &Recipe,
-) -> Result<Vec<String>, Stop> {
-    let mut notes = Vec::new();
+) -> Result<Former, Stop> {
+    let mut left = Former::default();
     for former in context.views.secrets_of(&observed.key) {
         if former.name == recipe.target.name {
             continue;
@@ -28,12 +37,13 @@ pub async fn leave(
         let (namespace, name) = (&former.namespace, &former.name);
         if recipe.rollout.is_none() {
             upkeep::release(&context.secrets, &claim).await?;
-            notes.push(format!("The former Secret {name} stays and belongs to nobody: kubectl delete secret {name} -n {namespace}."));
+            left.notes.push(format!("The former Secret {name} stays and belongs to nobody: kubectl delete secret {name} -n {namespace}."));
         } else if enrol::in_use(context, &former)
             .await
             .map_err(Stop::Cluster)?
         {
-            notes.push(format!(
+            left.in_use = true;
+            left.notes.push(format!(
                 "The former Secret {name} goes once nothing uses it."
             ));
         } else {
@@ -41,5 +51,5 @@ pub async fn leave(
             tracing::info!(binding = %observed.key, secret = %former, "a Secret of a former name was deleted");
         }
     }
-    Ok(notes)
+    Ok(left)
 }

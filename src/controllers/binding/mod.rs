@@ -1,8 +1,10 @@
 //! One pass over a binding: observe, decide, fetch, render, apply, report.
 
+mod acceptance;
 mod apply;
 mod fetch;
 mod finalizer;
+mod follow;
 mod former;
 mod gatekeeper;
 mod observe;
@@ -19,6 +21,7 @@ use crate::{
 };
 
 pub use apply::Applied;
+pub use follow::{first_look, subscriber};
 pub use observe::Observed;
 pub use report::announce;
 
@@ -39,34 +42,66 @@ pub enum Stop {
     Status(ReportError),
     /// The namespace is going away: silence.
     Terminating,
+    /// Too early: nothing to report, looked at again then.
+    Later(Instant),
 }
 
 /// Makes the binding's Secret what its sources say. Returns when it is due again.
 pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
     let observed = observe::observe(context, &key)?;
     if observed.deleting {
+        context.sources.unsubscribe(&subscriber(&key));
         return finalizer::clean_up(context, &observed).await;
     }
     let recipe = decide(context, &observed);
-    if let Some(due) = observe::undisturbed(context, &observed) {
+    if let Some(due) = observe::undisturbed(context, &observed, recipe.as_ref().ok()) {
         report::enrolled(context, &observed, recipe.as_ref().ok()).await;
         return due;
     }
     let started = Instant::now();
-    let outcome = match &recipe {
+    let (read, outcome) = match &recipe {
         Ok(recipe) => pass(context, &observed, recipe).await,
-        Err(stop) => Err(stop.repeat()),
+        Err(stop) => (None, Err(stop.repeat())),
     };
-    report::report(context, &observed, recipe.as_ref().ok(), outcome, started).await
+    if let Err(Stop::Later(at)) = outcome {
+        context.remember(&key, |memory| memory.due = Some(at));
+        return Some(at);
+    }
+    let recipe = recipe.as_ref().ok();
+    follow::follow(context, &observed, recipe, read.as_ref());
+    let followed = follow::is_followed(&outcome, read.as_ref());
+    report::report(context, &observed, recipe, outcome, followed, started).await
 }
 
-async fn pass(context: &Context, observed: &Observed, recipe: &Recipe) -> Result<Applied, Stop> {
-    apply::keep_from_garbage_collector(context, observed, recipe).await?;
-    let read = fetch::fetch(context, observed, recipe).await?;
-    match candidate(recipe, &read) {
-        Ok(rendered) => apply::apply(context, observed, recipe, &read, &rendered).await,
+async fn pass(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+) -> (Option<fetch::Read>, Result<Applied, Stop>) {
+    if let Err(stop) = apply::keep_from_garbage_collector(context, observed, recipe).await {
+        return (None, Err(stop));
+    }
+    match fetch::fetch(context, observed, recipe).await {
+        Ok(read) => {
+            let outcome = carry(context, observed, recipe, &read).await;
+            (Some(read), outcome)
+        }
+        Err(stop) => (None, Err(stop)),
+    }
+}
+
+/// Carries what was read into the Secret.
+async fn carry(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    read: &fetch::Read,
+) -> Result<Applied, Stop> {
+    acceptance::accept(context, observed, recipe, read).await?;
+    match candidate(recipe, read) {
+        Ok(rendered) => apply::apply(context, observed, recipe, read, &rendered).await,
         Err(stop) => {
-            let restored = restore::restore(context, observed, recipe, &read).await;
+            let restored = restore::restore(context, observed, recipe, read).await;
             context.remember(&observed.key, |memory| memory.restored = restored);
             Err(stop)
         }

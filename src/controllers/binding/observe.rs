@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use super::follow;
 use crate::{
     api::{ExternalSecretBindingSpec, ExternalSecretBindingStatus as Status, Reason},
     cluster::{ObjectKey, SecretRow},
@@ -48,10 +49,10 @@ impl Observed {
     }
 }
 
-/// Reads the views. None: there is no such binding.
+/// Reads the views at the start of a pass: what asked for it is taken as answered. None: there is no such
+/// binding.
 pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
     let row = context.views.binding(key)?;
-    let status = row.status();
     let asked = context.remember(key, |memory| {
         if memory.uid != row.uid || memory.generation != row.generation {
             *memory = Memory {
@@ -63,6 +64,16 @@ pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
         }
         std::mem::take(&mut memory.asked)
     });
+    Some(Observed {
+        asked,
+        ..peek(context, key)?
+    })
+}
+
+/// Reads the views only.
+pub fn peek(context: &Context, key: &ObjectKey) -> Option<Observed> {
+    let row = context.views.binding(key)?;
+    let status = row.status();
     let unanswered = |token: &String| status.last_handled_refresh.as_ref() != Some(token);
     Some(Observed {
         key: key.clone(),
@@ -77,20 +88,28 @@ pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
             .secret(&ObjectKey::new(&key.namespace, &row.target)),
         target: row.target.clone(),
         status,
-        asked,
+        asked: false,
     })
 }
 
-/// When the pass was asked for by nothing but an event of the Secret and that is as we left it: when
-/// it is due as planned before. The inner None: only after a change.
-pub fn undisturbed(context: &Context, observed: &Observed) -> Option<Option<Instant>> {
+/// When the pass was asked for by nothing but an event of the Secret, which is as we left it, or of the
+/// policies, which still allow everything: when it is due as planned before. The inner None: only after a change.
+pub fn undisturbed(
+    context: &Context,
+    observed: &Observed,
+    recipe: Option<&Recipe>,
+) -> Option<Option<Instant>> {
     let recorded = observed.status.secret.as_ref()?;
     let row = observed.secret.as_ref()?;
     let as_left =
         recorded.name == observed.target && row.resource_version == recorded.resource_version;
-    let due = context.remember(&observed.key, |memory| memory.due)?;
-    let early = due > Instant::now() && observed.refresh.is_none() && !observed.asked;
-    (as_left && early).then_some(Some(due))
+    let (passed, due) = context.remember(&observed.key, |memory| (memory.passed, memory.due));
+    let early = passed
+        && due.is_none_or(|due| due > Instant::now())
+        && observed.refresh.is_none()
+        && !observed.asked;
+    let allowed = |recipe| follow::still_allowed(context, observed, recipe);
+    (as_left && early && recipe.is_some_and(allowed)).then_some(due)
 }
 
 fn undecodable(key: &ObjectKey, error: &str) -> Finding {

@@ -22,12 +22,13 @@ use crate::{
 /// Refresh interval that retries are bounded by when the spec gives none.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Writes the status and plans the next pass.
+/// Writes the status and plans the next pass; `followed`: the sweep asks for it.
 pub async fn report(
     context: &Context,
     observed: &Observed,
     recipe: Option<&Recipe>,
     outcome: Result<Applied, Stop>,
+    followed: bool,
     started: Instant,
 ) -> Option<Instant> {
     let interval = recipe.map_or(DEFAULT_INTERVAL, |recipe| recipe.refresh_interval);
@@ -37,15 +38,16 @@ pub async fn report(
     };
     measure(context, &outcome, started);
     let written = match &outcome {
-        Err(Stop::Cluster(_) | Stop::Status(_) | Stop::Terminating) => Ok(None),
+        Err(Stop::Cluster(_) | Stop::Status(_) | Stop::Terminating | Stop::Later(_)) => Ok(None),
         _ => write(context, observed, recipe, &outcome, delay)
             .await
             .map(Some),
     };
+    let own = delay.filter(|_| !followed);
     let delay = match written {
         Ok(Some(status)) => {
             context.remember(&observed.key, |memory| memory.unwritten.succeeded());
-            bounded_by_grace(context, &status, recipe, delay)
+            bounded_by_grace(context, &status, recipe, own)
         }
         Ok(None) => delay,
         Err(ReportError::Gone) => return None,
@@ -57,7 +59,10 @@ pub async fn report(
         }
     };
     let due = delay.map(|delay| Instant::now() + context.jittered(delay));
-    context.remember(&observed.key, |memory| memory.due = due);
+    context.remember(&observed.key, |memory| {
+        memory.due = due;
+        memory.passed = true;
+    });
     due
 }
 
@@ -102,6 +107,7 @@ fn after_success(
             memory.audited = None;
         });
     }
+    // A key that somebody else holds (Merge) is looked at again by a pass of its own.
     Some(interval)
 }
 
@@ -113,7 +119,7 @@ fn after_stop(
     interval: Duration,
 ) -> Option<Option<Duration>> {
     let (class, asked) = match stop {
-        Stop::Terminating => return None,
+        Stop::Terminating | Stop::Later(_) => return None,
         Stop::Suspended | Stop::Spec(_) => return Some(None),
         Stop::Failed(finding) | Stop::Rejected(finding) => {
             (schedule::class(finding.reason), finding.retry_after)

@@ -1,0 +1,93 @@
+//! Second looks: whether a version is really the one that is meant, and whether an entry is really gone.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    bucket::Lane,
+    failure::Failure,
+    hub::Hub,
+    metrics::{Operation, Outcome},
+    replies::Described,
+    sweep::label,
+};
+use crate::core::{EntryAsk, Finding};
+
+impl Hub {
+    /// Whether AWS says twice, ten seconds apart, that the label asked for is on that version. Where
+    /// DescribeSecret is denied, the entry is read twice.
+    pub async fn confirm(self: &Arc<Self>, ask: &EntryAsk, version: &str) -> bool {
+        if self.lock().is_confirmed(ask, version) {
+            return true;
+        }
+        if !self.is_at(ask, version).await {
+            return false;
+        }
+        tokio::time::sleep(self.settings.confirm).await;
+        let confirmed = self.is_at(ask, version).await;
+        if confirmed {
+            self.lock().confirmed(ask, version);
+        }
+        confirmed
+    }
+
+    /// Whether an entry is there and not marked for deletion.
+    ///
+    /// # Errors
+    /// Those of a read, but for `SecretNotFound`.
+    pub async fn exists(self: &Arc<Self>, ask: &EntryAsk) -> Result<bool, Finding> {
+        match self.described(ask).await {
+            Ok(described) => Ok(!described.deleted),
+            Err(failure) if failure.outcome() == Outcome::Denied => self.is_readable(ask).await,
+            Err(failure) => {
+                self.unless_missing(ask, &failure, Operation::DescribeSecret)
+                    .await
+            }
+        }
+    }
+
+    async fn is_readable(self: &Arc<Self>, ask: &EntryAsk) -> Result<bool, Finding> {
+        let wire = self.lock().wire(&ask.id);
+        match self.calls.get(&wire, &ask.version, Lane::Urgent).await {
+            Ok(_) => Ok(true),
+            Err(failure) => {
+                self.unless_missing(ask, &failure, Operation::GetSecretValue)
+                    .await
+            }
+        }
+    }
+
+    async fn unless_missing(
+        &self,
+        ask: &EntryAsk,
+        failure: &Failure,
+        operation: Operation,
+    ) -> Result<bool, Finding> {
+        if failure.outcome() == Outcome::NotFound {
+            return Ok(false);
+        }
+        Err(self.explain(failure, operation, Some(ask)).await)
+    }
+
+    async fn is_at(self: &Arc<Self>, ask: &EntryAsk, version: &str) -> bool {
+        match self.described(ask).await {
+            Ok(described) => label(ask).is_some_and(|label| {
+                let labels = described.versions.get(version);
+                labels.is_some_and(|labels| labels.iter().any(|other| other == label))
+            }),
+            Err(failure) if failure.outcome() == Outcome::Denied => {
+                let wire = self.lock().wire(&ask.id);
+                let read = self.calls.get(&wire, &ask.version, Lane::Urgent).await;
+                read.is_ok_and(|entry| entry.version_id == version)
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn described(&self, ask: &EntryAsk) -> Result<Described, Failure> {
+        let wire = self.lock().wire(&ask.id);
+        self.calls.describe(&wire, Lane::Urgent).await
+    }
+}
+
+/// How long apart the two looks are.
+pub(super) const APART: Duration = Duration::from_secs(10);

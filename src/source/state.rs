@@ -1,0 +1,284 @@
+//! What a hub remembers: reads under way, values and failures of a moment ago, subscriptions. No IO; the hub
+//! holds it in one lock.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::future::{BoxFuture, WeakShared};
+
+use super::{
+    batch::Plan,
+    gather::Gather,
+    holds::Holds,
+    hub::{Keep, Landing, ListResult, ReadResult, WeakBatchRun},
+    listing::Listed,
+    metrics::Operation,
+    reuse::Reuse,
+    settings::ReadSettings,
+    subscriptions::{Item, Known, Subscriptions},
+    wire::id_text,
+};
+use crate::{
+    api::Reason,
+    core::{EntryAsk, PrefixAsk, SecretId, VersionSelector, entry::SecretArn},
+};
+
+/// Refreshes that people ask for: one read of an entry in that time.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+
+/// For how long a second look at a version holds for its other users.
+const CONFIRMED: Duration = Duration::from_secs(60);
+
+/// Everything behind a hub's lock.
+pub(super) struct State {
+    /// The batch that still takes asks.
+    pub gathering: Option<(Arc<Gather>, WeakBatchRun)>,
+    pub flights: HashMap<EntryAsk, Flight>,
+    pub listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
+    recent: HashMap<PrefixAsk, (Instant, Arc<Vec<Listed>>)>,
+    pub reuse: Reuse,
+    reuse_time: Duration,
+    pub holds: Holds,
+    pub planned: Planned,
+    pub subscriptions: Subscriptions,
+    /// Partial ARNs that AWS takes for complete ones: sent as names.
+    pub bare: HashSet<SecretArn>,
+    /// Ids whose last batch brought no answer: read singly until one does.
+    pub suspects: HashSet<SecretId>,
+    /// Operations that are denied, until when that is believed.
+    denied: HashMap<Operation, Instant>,
+    /// Pages of the last listing of the whole account.
+    pub pages: usize,
+    /// When the last batch that was not full left.
+    pub last_partial: Option<Instant>,
+    refreshed: HashMap<EntryAsk, Instant>,
+    confirmed: HashMap<(EntryAsk, String), Instant>,
+    pub reads: u64,
+}
+
+/// A read under way.
+pub(super) struct Flight {
+    pub number: u64,
+    pub future: WeakShared<BoxFuture<'static, ReadResult>>,
+    pub sent: Arc<AtomicBool>,
+}
+
+/// First reads that were announced, in the order in which their readers come.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    order: VecDeque<EntryAsk>,
+    readers: HashMap<EntryAsk, usize>,
+}
+
+impl Planned {
+    /// One more reader.
+    pub fn add(&mut self, ask: EntryAsk) {
+        let readers = self.readers.entry(ask.clone()).or_default();
+        if *readers == 0 {
+            self.order.push_back(ask);
+        }
+        *readers += 1;
+    }
+
+    /// One of the readers is here.
+    pub fn came(&mut self, ask: &EntryAsk) {
+        if let Some(readers) = self.readers.get_mut(ask) {
+            *readers -= 1;
+            if *readers == 0 {
+                self.readers.remove(ask);
+            }
+        }
+    }
+
+    /// How many readers will come for a value; it is no longer to be read for them.
+    fn take(&mut self, ask: &EntryAsk) -> usize {
+        self.readers.remove(ask).unwrap_or_default()
+    }
+
+    /// The next one that nobody has read yet.
+    fn next(&mut self) -> Option<EntryAsk> {
+        loop {
+            let ask = self.order.pop_front()?;
+            if self.readers.contains_key(&ask) {
+                return Some(ask);
+            }
+        }
+    }
+}
+
+impl State {
+    pub fn new(
+        settings: &ReadSettings,
+        kept_bytes: Arc<AtomicUsize>,
+        phase: f64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            gathering: None,
+            flights: HashMap::new(),
+            listings: HashMap::new(),
+            recent: HashMap::new(),
+            reuse: Reuse::new(settings.reuse, settings.reuse_bytes, kept_bytes),
+            reuse_time: settings.reuse,
+            holds: Holds::default(),
+            planned: Planned::default(),
+            subscriptions: Subscriptions::new(now, phase),
+            bare: HashSet::new(),
+            suspects: HashSet::new(),
+            denied: HashMap::new(),
+            pages: 0,
+            last_partial: None,
+            refreshed: HashMap::new(),
+            confirmed: HashMap::new(),
+            reads: 0,
+        }
+    }
+
+    /// Only current values come in batches.
+    pub fn may_batch(&mut self, ask: &EntryAsk, now: Instant) -> bool {
+        ask.version == VersionSelector::Current
+            && self.is_allowed(Operation::BatchGetSecretValue, now)
+            && !self.suspects.contains(&ask.id)
+    }
+
+    /// Whether an operation is not known to be denied.
+    pub fn is_allowed(&mut self, operation: Operation, now: Instant) -> bool {
+        self.denied.retain(|_, until| *until > now);
+        !self.denied.contains_key(&operation)
+    }
+
+    /// An operation is denied; true if that is news.
+    pub fn deny(&mut self, operation: Operation, until: Instant) -> bool {
+        self.denied.insert(operation, until).is_none()
+    }
+
+    /// How an id is sent.
+    pub fn wire(&self, id: &SecretId) -> String {
+        match id {
+            SecretId::Arn(arn) if self.bare.contains(arn) => arn.resource.clone(),
+            _ => id_text(id),
+        }
+    }
+
+    /// Closes a batch to further asks.
+    pub fn close(&mut self, gather: &Arc<Gather>) {
+        if self
+            .gathering
+            .as_ref()
+            .is_some_and(|(open, _)| Arc::ptr_eq(open, gather))
+        {
+            self.gathering = None;
+        }
+    }
+
+    /// Fills a batch with reads that were announced and nobody has under way. Returns them.
+    pub fn fill_up(
+        &mut self,
+        plan: &mut Plan,
+        own: Option<&str>,
+        now: Instant,
+    ) -> Vec<(EntryAsk, u64)> {
+        let mut taken = Vec::new();
+        while !plan.is_full()
+            && let Some(ask) = self.planned.next()
+        {
+            let idle = !self.flights.contains_key(&ask) && !self.reuse.holds(&ask);
+            if idle && self.may_batch(&ask, now) && plan.add(&ask.id, self.wire(&ask.id), own) {
+                self.reads += 1;
+                taken.push((ask, self.reads));
+            }
+        }
+        taken
+    }
+
+    /// Takes in how a read ended.
+    pub fn landed(&mut self, landing: &Landing, result: &ReadResult, now: Instant) {
+        let ask = &landing.ask;
+        let readers = self.planned.take(ask);
+        match result {
+            Ok(entry) => {
+                self.suspects.remove(&ask.id);
+                self.holds.answered(ask);
+                let found = Known::Version(entry.version_id.as_str().into());
+                let item = Item::Entry(ask.clone());
+                let wanted = readers + self.subscriptions.waiting_for(&item, &found);
+                if landing.keep == Keep::Always || wanted > 0 {
+                    self.reuse.put(ask, entry, landing.number, wanted, now);
+                }
+            }
+            Err(finding) => {
+                if finding.reason == Reason::SecretNotFound {
+                    self.suspects.remove(&ask.id);
+                }
+                self.holds.failed(ask, finding, landing.interval, now);
+            }
+        }
+        if self
+            .flights
+            .get(ask)
+            .is_some_and(|flight| flight.number == landing.number)
+        {
+            self.flights.remove(ask);
+        }
+    }
+
+    /// See `Hub::refresh_after`.
+    pub fn refresh_after(&mut self, asks: &[EntryAsk], now: Instant) -> Option<Instant> {
+        self.refreshed
+            .retain(|_, at| now.duration_since(*at) < REFRESH_PAUSE);
+        let last = asks.iter().filter_map(|ask| self.refreshed.get(ask)).max();
+        if let Some(last) = last {
+            return Some(*last + REFRESH_PAUSE);
+        }
+        self.refreshed
+            .extend(asks.iter().map(|ask| (ask.clone(), now)));
+        None
+    }
+
+    /// Whether a version was confirmed a moment ago, for all who use the entry.
+    pub fn is_confirmed(&mut self, ask: &EntryAsk, version: &str) -> bool {
+        let now = Instant::now();
+        self.confirmed
+            .retain(|_, at| now.duration_since(*at) < CONFIRMED);
+        self.confirmed
+            .contains_key(&(ask.clone(), version.to_owned()))
+    }
+
+    /// A version was confirmed.
+    pub fn confirmed(&mut self, ask: &EntryAsk, version: &str) {
+        self.confirmed
+            .insert((ask.clone(), version.to_owned()), Instant::now());
+    }
+
+    /// A listing of a moment ago.
+    pub fn recent_listing(&mut self, ask: &PrefixAsk, now: Instant) -> Option<Arc<Vec<Listed>>> {
+        let time = self.reuse_time;
+        self.recent
+            .retain(|_, (at, _)| now.duration_since(*at) < time);
+        self.recent.get(ask).map(|(_, listed)| listed.clone())
+    }
+
+    /// Keeps a listing for a moment.
+    pub fn keep_listing(&mut self, ask: PrefixAsk, listed: &Arc<Vec<Listed>>, now: Instant) {
+        if !self.reuse_time.is_zero() {
+            self.recent.insert(ask, (now, Arc::clone(listed)));
+        }
+    }
+
+    /// Drops what is over.
+    pub fn tidy(&mut self, now: Instant) {
+        self.reuse.expire(now);
+        self.holds.tidy(now);
+        let time = self.reuse_time;
+        self.recent
+            .retain(|_, (at, _)| now.duration_since(*at) < time);
+        self.flights
+            .retain(|_, flight| flight.future.upgrade().is_some());
+    }
+}

@@ -1,0 +1,203 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use crate::core::SecretId;
+
+const BATCH: usize = 20;
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn ask(name: &str) -> EntryAsk {
+    EntryAsk {
+        id: SecretId::Name(name.into()),
+        version: VersionSelector::Current,
+    }
+}
+
+fn at(version: &str) -> Known {
+    Known::Version(version.into())
+}
+
+fn who(name: &str) -> Subscriber {
+    Subscriber::new("ns", name)
+}
+
+fn interest(names: &[&str], interval: u64) -> Interest {
+    Interest {
+        entries: names.iter().map(|name| (ask(name), at("v1"))).collect(),
+        interval: s(interval),
+        ..Interest::default()
+    }
+}
+
+fn item(name: &str) -> Item {
+    Item::Entry(ask(name))
+}
+
+#[test]
+fn a_thousand_subscribers_of_two_hundred_entries_read_at_any_time_are_ten_full_batches() {
+    let start = Instant::now();
+    let mut table = Subscriptions::new(start, 0.3);
+    for n in 0..1000_u64 {
+        let name = format!("e{}", n % 200);
+        table.subscribe(
+            &who(&n.to_string()),
+            interest(&[&name], 60),
+            start + Duration::from_millis(n * 37),
+        );
+    }
+    // After the first interval they all come at one tick, for ever.
+    let mut looks = Vec::new();
+    while looks.len() < 6 {
+        let now = table.next_due().unwrap();
+        let due = table.due(now, BATCH);
+        for item in &due {
+            assert_eq!(table.found(item, &at("v1"), now), []);
+        }
+        looks.push((now.duration_since(start), due.len()));
+    }
+    assert!(
+        looks[1..].iter().all(|(_, items)| *items == 200),
+        "{looks:?}"
+    );
+    let steps: Vec<Duration> = looks[1..].windows(2).map(|w| w[1].0 - w[0].0).collect();
+    assert!(steps.iter().all(|step| *step == s(60)), "{steps:?}");
+}
+
+#[test]
+fn an_item_is_never_older_than_its_interval_and_a_tenth() {
+    let start = Instant::now();
+    for phase in [0.0, 0.31, 0.99] {
+        let mut table = Subscriptions::new(start, phase);
+        for n in 0..120_u64 {
+            let now = start + s(n);
+            table.subscribe(&who("a"), interest(&["e"], 60), now);
+            table.found(&item("e"), &at("v1"), now);
+            let wait = table.next_due().unwrap().duration_since(now);
+            assert!(wait >= s(6) && wait <= s(66), "{n}: {wait:?}");
+        }
+    }
+}
+
+#[test]
+fn the_shortest_interval_counts_and_only_for_its_own_entries() {
+    let start = Instant::now();
+    let mut table = Subscriptions::new(start, 0.5);
+    for n in 0..1000_u64 {
+        table.subscribe(
+            &who(&n.to_string()),
+            interest(&[&format!("e{n}")], 300),
+            start,
+        );
+    }
+    table.subscribe(&who("quick"), interest(&["e7"], 10), start);
+    let mut looks: HashMap<Item, usize> = HashMap::new();
+    loop {
+        let now = table.next_due().unwrap();
+        if now > start + s(3000) {
+            break;
+        }
+        for item in table.due(now, BATCH) {
+            table.found(&item, &at("v1"), now);
+            *looks.entry(item).or_default() += 1;
+        }
+    }
+    assert_eq!(looks[&item("e7")], 300);
+    let others: usize = looks.values().sum::<usize>() - 300;
+    // Ten rounds of 999; a batch may take others along that are nearly due.
+    assert!(
+        (999 * 10..=999 * 11).contains(&others),
+        "{others} looks at the others"
+    );
+    table.unsubscribe(&who("quick"));
+    assert_eq!(table.interval(&item("e7")), Some(s(300)));
+}
+
+#[test]
+fn those_are_told_whose_version_is_another_one() {
+    let now = Instant::now();
+    let mut table = Subscriptions::new(now, 0.0);
+    let mut other = interest(&["e"], 60);
+    other.entries[0].1 = at("v2");
+    let mut failing = interest(&["e"], 60);
+    failing.entries[0].1 = Known::Failed;
+    table.subscribe(&who("one"), interest(&["e"], 60), now);
+    table.subscribe(&who("two"), other, now);
+    table.subscribe(&who("failing"), failing, now);
+    for (found, told) in [
+        (at("v1"), vec!["two", "failing"]),
+        (at("v2"), vec!["one", "failing"]),
+        (Known::Missing, vec!["one", "two", "failing"]),
+        (Known::Failed, vec!["one", "two"]),
+    ] {
+        let expected: Vec<_> = told.iter().map(|name| who(name)).collect();
+        assert_eq!(
+            table.waiting_for(&item("e"), &found),
+            expected.len(),
+            "{found:?}"
+        );
+        assert_eq!(table.found(&item("e"), &found, now), expected, "{found:?}");
+    }
+    assert_eq!(table.found(&item("unknown"), &at("v1"), now), []);
+}
+
+#[test]
+fn what_comes_from_a_record_is_looked_at_at_once() {
+    let now = Instant::now();
+    let mut table = Subscriptions::new(now, 0.5);
+    let recorded = Interest {
+        recorded: true,
+        ..interest(&["e"], 60)
+    };
+    table.subscribe(&who("a"), recorded, now);
+    assert_eq!(table.due(now, BATCH), [item("e")]);
+}
+
+#[test]
+fn a_subscription_is_replaced_and_what_nobody_uses_is_forgotten() {
+    let now = Instant::now();
+    let mut table = Subscriptions::new(now, 0.0);
+    table.subscribe(&who("a"), interest(&["x", "y"], 60), now);
+    table.subscribe(&who("b"), interest(&["y"], 60), now);
+    table.subscribe(&who("a"), interest(&["z"], 60), now);
+    let mut left = table.pick(|_| true);
+    left.sort();
+    assert_eq!(left, [item("y"), item("z")]);
+    table.unsubscribe(&who("a"));
+    table.unsubscribe(&who("b"));
+    table.unsubscribe(&who("never"));
+    assert!(table.is_empty());
+    assert_eq!(table.next_due(), None);
+}
+
+#[test]
+fn a_version_id_is_never_looked_at_again_unless_it_is_missing() {
+    let now = Instant::now();
+    let mut table = Subscriptions::new(now, 0.0);
+    let pinned = |name: &str| EntryAsk {
+        version: VersionSelector::Id("v1".into()),
+        ..ask(name)
+    };
+    let interest = Interest {
+        entries: vec![
+            (pinned("read"), at("v1")),
+            (pinned("missing"), Known::Missing),
+        ],
+        interval: s(60),
+        ..Interest::default()
+    };
+    table.subscribe(&who("a"), interest, now);
+    assert_eq!(table.pick(|_| true), [Item::Entry(pinned("missing"))]);
+}
+
+#[test]
+fn a_look_that_is_put_off_is_told_after_two_intervals() {
+    let start = Instant::now();
+    let mut table = Subscriptions::new(start, 0.0);
+    table.subscribe(&who("a"), interest(&["e"], 60), start);
+    assert!(!table.put_off(&item("e"), start + s(70), start + s(60)));
+    assert_eq!(table.next_due(), Some(start + s(70)));
+    assert!(table.put_off(&item("e"), start + s(130), start + s(121)));
+    assert_eq!(table.oldest(start + s(121)), Some(s(121)));
+}
