@@ -1,6 +1,7 @@
 //! A request as it arrived: which service and operation, by whom, about what.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, request::Parts};
@@ -83,6 +84,7 @@ impl Incoming {
         let asked = self.asked();
         Call {
             seq: 0,
+            at: Instant::now(),
             service: self.service,
             operation: self.operation.clone(),
             region: self.region().to_owned(),
