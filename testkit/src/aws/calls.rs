@@ -10,6 +10,8 @@ pub enum Service {
     SecretsManager,
     /// Security Token Service.
     Sts,
+    /// Simple Queue Service.
+    Sqs,
     /// The EKS Pod Identity agent.
     PodIdentity,
 }
@@ -58,7 +60,8 @@ pub struct Call {
     pub session_name: String,
     /// Access key id used; empty for unsigned calls.
     pub access_key_id: String,
-    /// Secret ids asked, or the role ARN for STS.
+    /// Secret ids asked; the role ARN for STS; the queue name and, when a receipt names them, the
+    /// message ids for SQS.
     pub ids: Vec<String>,
     /// Version ids and stages asked.
     pub versions: Vec<String>,

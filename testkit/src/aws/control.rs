@@ -129,11 +129,13 @@ impl FakeAws {
         self.shared.lock().iam.expire_sessions(now);
     }
 
-    /// Moves the fake's clock forward; recovery windows that have run out take effect.
+    /// Moves the fake's clock forward; recovery windows, visibility timeouts and delays of events
+    /// that have run out take effect, and long polls that have lasted so long end.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
         let now = self.shared.clock.now();
         self.shared.lock().stores.purge(now);
+        self.shared.note_queues();
     }
 
     /// Multiplies the published quotas; `None` switches throttling off.
@@ -200,7 +202,7 @@ impl FakeAws {
         self.shared.lock().log.peak(which)
     }
 
-    /// Forgets all calls, counts and peaks.
+    /// Forgets all calls, counts and peaks; queues keep their numbers.
     pub fn reset_counts(&self) {
         self.shared.lock().log.reset();
     }
