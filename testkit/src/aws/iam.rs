@@ -147,6 +147,32 @@ pub(crate) struct Principal {
     pub is_session: bool,
 }
 
+impl Principal {
+    /// Whether a resource policy names this caller: by session, role, user or whole account.
+    pub fn is_named_by(&self, patterns: &[String]) -> bool {
+        let root = format!("arn:aws:iam::{}:root", self.account);
+        let who = [self.arn.as_str(), &self.policy_arn, &root];
+        patterns
+            .iter()
+            .any(|pattern| who.iter().any(|who| glob(pattern, who)))
+    }
+
+    /// The account itself, which a test acts as.
+    pub fn root(account: &str) -> Self {
+        let arn = format!("arn:aws:iam::{account}:root");
+        Self {
+            account: account.to_owned(),
+            arn: arn.clone(),
+            policy_arn: arn,
+            user_id: account.to_owned(),
+            session_name: String::new(),
+            tags: BTreeMap::new(),
+            transitive: BTreeSet::new(),
+            is_session: false,
+        }
+    }
+}
+
 /// What an access key stands for.
 #[derive(Clone)]
 pub(crate) struct Credential {
