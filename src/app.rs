@@ -1,5 +1,6 @@
 //! The only place that spawns: client, watches, loops, http, shutdown.
 
+mod events;
 mod rollouts;
 mod setup;
 
@@ -206,6 +207,9 @@ async fn operate(
     tasks.spawn(passes);
     let depth = Arc::clone(&context);
     let turned = move |keys| depth.metrics.queue_depth("workloads", keys);
+    if let Some(address) = &settings.events_queue {
+        tasks.spawn(events::follow(&context, address, stop.clone())?);
+    }
     let tidied = Arc::clone(&context);
     tasks.spawn(drive(
         workload_asks,

@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::duration;
 use crate::core::access::AccessMode;
+use crate::source::events::QueueAddress;
 use crate::telemetry::logs::{LogFormat, parse_filter};
 
 /// Longest `--cluster-name`: it becomes part of an STS session name, which holds 64 characters
@@ -61,6 +62,10 @@ pub struct RunArgs {
     /// How long a fetched value may serve other bindings without another read; 0s switches reuse off
     #[arg(long, env = "KEYFERRY_VALUE_REUSE", default_value = "5s", value_parser = duration::parse)]
     value_reuse: Duration,
+
+    /// URL of this cluster's own SQS queue that receives events of Secrets Manager [default: none, changes are seen by polling]
+    #[arg(long, env = "KEYFERRY_EVENTS_QUEUE_URL", value_name = "URL")]
+    events_queue_url: Option<String>,
 
     /// Limit for the connection to an AWS endpoint
     #[arg(long, env = "KEYFERRY_AWS_CONNECT_TIMEOUT", default_value = "3s", value_parser = timeout)]
@@ -123,6 +128,8 @@ pub struct Settings {
     pub allow_service_account_identity: bool,
     /// How long a fetched value may be reused; zero: not at all.
     pub value_reuse: Duration,
+    /// The queue that receives events of Secrets Manager.
+    pub events_queue: Option<QueueAddress>,
     /// Limits of an AWS call.
     pub aws_timeouts: AwsTimeouts,
     /// Limit of a request to the API server.
@@ -161,6 +168,10 @@ impl RunArgs {
             }
             (None, None) => "info".to_owned(),
         };
+        // Empty is none, as manifests have it.
+        let url = self.events_queue_url.filter(|url| !url.is_empty());
+        let events_queue = url.map(|url| QueueAddress::parse(&url)).transpose();
+        let events_queue = events_queue.map_err(|why| format!("--events-queue-url {why}"))?;
         let watch_namespaces = namespaces(&self.watch_namespaces)?;
         Ok(Settings {
             watch_namespaces,
@@ -172,6 +183,7 @@ impl RunArgs {
             min_refresh_interval: self.min_refresh_interval,
             allow_service_account_identity: self.allow_service_account_identity,
             value_reuse: self.value_reuse,
+            events_queue,
             aws_timeouts,
             kube_timeout: self.kube_timeout,
             http_address: self.http_address,
@@ -303,6 +315,24 @@ mod tests {
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(named), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_events_queue_is_optional_and_checked_at_the_start() {
+        assert_eq!(read("").unwrap().events_queue, None);
+        assert_eq!(read("--events-queue-url=").unwrap().events_queue, None);
+        let url = "https://sqs.ap-northeast-2.amazonaws.com/111122223333/keyferry";
+        let settings = read(&format!("--events-queue-url {url}")).unwrap();
+        assert_eq!(settings.events_queue, QueueAddress::parse(url).ok());
+        for wrong in [
+            "keyferry",
+            "https://sqs.ap-northeast-2.amazonaws.com/keyferry",
+            "https://sqs.ap-northeast-2.amazonaws.com/111122223333/keyferry?Action=PurgeQueue",
+        ] {
+            let error = read(&format!("--events-queue-url {wrong}")).unwrap_err();
+            let named = "--events-queue-url is no URL of a queue";
+            assert!(error.starts_with(named), "{wrong}: {error}");
         }
     }
 

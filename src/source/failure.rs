@@ -107,6 +107,15 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.may_be_misspelt())
     }
 
+    /// How long AWS asks to wait at least.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            Self::Identity(finding) => finding.retry_after,
+            _ => None,
+        }
+    }
+
     /// The word for metrics.
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -121,7 +130,9 @@ impl Refusal {
     /// The kind of refusal, by code and, where AWS uses one code for two things, by its words.
     pub fn outcome(&self) -> Outcome {
         match self.code.as_str() {
-            "ResourceNotFoundException" => Outcome::NotFound,
+            "ResourceNotFoundException"
+            | "QueueDoesNotExist"
+            | "AWS.SimpleQueueService.NonExistentQueue" => Outcome::NotFound,
             "InvalidRequestException"
                 if self.says("marked for deletion") || self.says("scheduled for deletion") =>
             {
@@ -130,7 +141,9 @@ impl Refusal {
             "AccessDeniedException"
             | "AccessDenied"
             | "DecryptionFailure"
-            | "KMSAccessDeniedException" => Outcome::Denied,
+            | "KMSAccessDeniedException"
+            | "KmsAccessDenied"
+            | "KMS.AccessDeniedException" => Outcome::Denied,
             "ExpiredTokenException"
             | "ExpiredToken"
             | "UnrecognizedClientException"

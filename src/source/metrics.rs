@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::events::EventOutcome;
+
 /// Something that happened. Labels are closed sets, so a metric made of them stays bounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SourceEvent {
@@ -24,6 +26,12 @@ pub enum SourceEvent {
     BatchDenied,
     /// Credentials were rebuilt because AWS no longer accepted them.
     CredentialsRebuilt,
+    /// A message of the events queue ended so.
+    Event(EventOutcome),
+    /// How long a message of the events queue waited until it was received.
+    EventLag(Duration),
+    /// The events queue could not be asked.
+    EventsUnreceived,
 }
 
 /// The AWS operations the source uses.
@@ -41,6 +49,10 @@ pub enum Operation {
     AssumeRoleWithWebIdentity,
     /// sts:GetCallerIdentity
     GetCallerIdentity,
+    /// sqs:ReceiveMessage
+    ReceiveMessage,
+    /// sqs:DeleteMessageBatch
+    DeleteMessageBatch,
 }
 
 impl Operation {
@@ -53,6 +65,8 @@ impl Operation {
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::ReceiveMessage => "ReceiveMessage",
+            Self::DeleteMessageBatch => "DeleteMessageBatch",
         }
     }
 
@@ -65,6 +79,9 @@ impl Operation {
             Self::AssumeRole => "sts:AssumeRole",
             Self::AssumeRoleWithWebIdentity => "sts:AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "sts:GetCallerIdentity",
+            Self::ReceiveMessage => "sqs:ReceiveMessage",
+            // There is no action of the batch's own (source: SQS, "API permissions reference").
+            Self::DeleteMessageBatch => "sqs:DeleteMessage",
         }
     }
 
@@ -75,6 +92,7 @@ impl Operation {
                 "Secrets Manager"
             }
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity | Self::GetCallerIdentity => "STS",
+            Self::ReceiveMessage | Self::DeleteMessageBatch => "SQS",
         }
     }
 }

@@ -8,6 +8,7 @@ mod batch;
 mod calls;
 mod credentials;
 mod errors;
+pub mod events;
 mod failure;
 mod gather;
 mod http;
