@@ -1,6 +1,7 @@
 //! What was asked of the fake: every call, and how often each entry was read. Holds no values.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Which AWS service a call was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,6 +10,8 @@ pub enum Service {
     SecretsManager,
     /// Security Token Service.
     Sts,
+    /// Simple Queue Service.
+    Sqs,
     /// The EKS Pod Identity agent.
     PodIdentity,
 }
@@ -38,6 +41,8 @@ pub enum Outcome {
 pub struct Call {
     /// Position among all calls since the start, from 1.
     pub seq: u64,
+    /// When it came in.
+    pub at: Instant,
     /// The service asked.
     pub service: Service,
     /// Operation name, such as `GetSecretValue`.
@@ -55,7 +60,8 @@ pub struct Call {
     pub session_name: String,
     /// Access key id used; empty for unsigned calls.
     pub access_key_id: String,
-    /// Secret ids asked, or the role ARN for STS.
+    /// Secret ids asked; the role ARN for STS; the queue name and, when a receipt names them, the
+    /// message ids for SQS.
     pub ids: Vec<String>,
     /// Version ids and stages asked.
     pub versions: Vec<String>,
@@ -75,7 +81,7 @@ pub struct CallLog {
     capacity: usize,
     calls: VecDeque<Call>,
     seq: u64,
-    by_operation: HashMap<String, u64>,
+    by_operation: BTreeMap<String, u64>,
     reads: HashMap<String, HashMap<(String, String), u64>>,
 }
 
@@ -85,7 +91,7 @@ impl CallLog {
             capacity,
             calls: VecDeque::new(),
             seq: 0,
-            by_operation: HashMap::new(),
+            by_operation: BTreeMap::new(),
             reads: HashMap::new(),
         }
     }
@@ -98,6 +104,24 @@ impl CallLog {
     /// Calls of one operation since the start or the last reset, answered or not.
     pub fn count(&self, operation: &str) -> u64 {
         self.by_operation.get(operation).copied().unwrap_or(0)
+    }
+
+    /// Calls of each operation that was called at all.
+    pub fn counts(&self) -> &BTreeMap<String, u64> {
+        &self.by_operation
+    }
+
+    /// The most calls of this kind within any second, among those still remembered; a call is
+    /// counted when it comes in.
+    pub fn peak(&self, which: impl Fn(&Call) -> bool) -> usize {
+        let times = self.calls.iter().filter(|call| which(call));
+        busiest_second(times.map(|call| call.at))
+    }
+
+    /// The ids of each remembered call of an operation, oldest first: one list per batch.
+    pub fn ids_of(&self, operation: &str) -> Vec<Vec<String>> {
+        let calls = self.calls.iter().filter(|c| c.operation == operation);
+        calls.map(|call| call.ids.clone()).collect()
     }
 
     /// Calls of all operations.
@@ -156,5 +180,44 @@ impl CallLog {
         self.calls.clear();
         self.by_operation.clear();
         self.reads.clear();
+    }
+}
+
+/// The most points of an ascending sequence in any window of one second, its end not included.
+fn busiest_second(times: impl Iterator<Item = Instant>) -> usize {
+    let mut window = VecDeque::new();
+    let mut most = 0;
+    for at in times {
+        let over = |first: &Instant| at.duration_since(*first) >= Duration::from_secs(1);
+        while window.front().is_some_and(over) {
+            window.pop_front();
+        }
+        window.push_back(at);
+        most = most.max(window.len());
+    }
+    most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_second_is_found() {
+        let start = Instant::now();
+        let busiest = |millis: &[u64]| {
+            let at = |ms: &u64| start + Duration::from_millis(*ms);
+            busiest_second(millis.iter().map(at))
+        };
+        for (millis, most) in [
+            (&[][..], 0),
+            (&[0], 1),
+            (&[0, 1_000, 2_000], 1),
+            (&[0, 999, 1_000], 2),
+            // Across the bounds of whole seconds.
+            (&[0, 900, 950, 1_050, 1_100, 2_200], 4),
+        ] {
+            assert_eq!(busiest(millis), most, "{millis:?}");
+        }
     }
 }

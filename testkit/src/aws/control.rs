@@ -1,5 +1,6 @@
 //! Steering the fake from a test: identities, faults, quotas, time, and what was called.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,11 +129,13 @@ impl FakeAws {
         self.shared.lock().iam.expire_sessions(now);
     }
 
-    /// Moves the fake's clock forward; recovery windows that have run out take effect.
+    /// Moves the fake's clock forward; recovery windows, visibility timeouts and delays of events
+    /// that have run out take effect, and long polls that have lasted so long end.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
         let now = self.shared.clock.now();
         self.shared.lock().stores.purge(now);
+        self.shared.note_queues();
     }
 
     /// Multiplies the published quotas; `None` switches throttling off.
@@ -183,7 +186,23 @@ impl FakeAws {
         self.shared.lock().log.reads_of(name)
     }
 
-    /// Forgets all calls and counts.
+    /// Calls of each operation since the start or the last reset.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.shared.lock().log.counts().clone()
+    }
+
+    /// The ids that each remembered call of an operation asked for, oldest first.
+    pub fn ids_of(&self, operation: &str) -> Vec<Vec<String>> {
+        self.shared.lock().log.ids_of(operation)
+    }
+
+    /// The most calls of this kind within any second since the start or the last reset, refused
+    /// ones included; narrow it by operation, account, region or outcome.
+    pub fn peak(&self, which: impl Fn(&Call) -> bool) -> usize {
+        self.shared.lock().log.peak(which)
+    }
+
+    /// Forgets all calls, counts and peaks; queues keep their numbers.
     pub fn reset_counts(&self) {
         self.shared.lock().log.reset();
     }

@@ -108,14 +108,15 @@ impl Fault {
         (Self::new(Effect::Hang(receiver)), sender)
     }
 
-    /// Only calls of this operation. A batch member counts as a `GetSecretValue` of its entry too.
+    /// Only calls of this operation. A batch member counts as a call of its
+    /// own about its entry too (`GetSecretValue`, `DeleteMessage`).
     #[must_use]
     pub fn on(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
         self
     }
 
-    /// Only calls that ask for this entry, by secret name.
+    /// Only calls that ask for this entry, by secret name; for SQS by queue name or message id.
     ///
     /// In a batch an error hits the member, the rest of the answer stays; everything that cannot
     /// be done to one member (delay, hang, cut) hits the call.
@@ -214,7 +215,15 @@ pub(crate) struct FaultCall<'a> {
     pub principal: &'a str,
 }
 
-const BATCH: &str = "BatchGetSecretValue";
+/// What a batch does to each of its members; `None` for operations that are no batch.
+pub(crate) fn member_operation(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        "BatchGetSecretValue" => "GetSecretValue",
+        "DeleteMessageBatch" => "DeleteMessage",
+        "ChangeMessageVisibilityBatch" => "ChangeMessageVisibility",
+        _ => return None,
+    })
+}
 
 /// All faults in force, in the order they were set.
 #[derive(Debug, Default)]
@@ -241,12 +250,15 @@ impl Faults {
     /// What hits the call as a whole; counts it.
     pub fn for_call(&mut self, call: &FaultCall<'_>, ids: &[String]) -> Vec<Effect> {
         let hits = |fault: &Fault| {
-            let member = call.operation == BATCH && fault.is_for_member();
+            let single = member_operation(call.operation);
+            let member = single.is_some() && fault.is_for_member();
             let entry = fault.entry.as_deref();
             let asked = entry.is_none_or(|name| ids.iter().any(|id| means(id, name)));
             let mut fits = fault.fits(call, call.operation);
-            if call.operation == BATCH && entry.is_some() {
-                fits |= fault.fits(call, "GetSecretValue");
+            if let Some(single) = single
+                && entry.is_some()
+            {
+                fits |= fault.fits(call, single);
             }
             !member && asked && fits
         };
@@ -258,10 +270,11 @@ impl Faults {
         if self.all.is_empty() {
             return None;
         }
+        let single = member_operation(call.operation).unwrap_or(call.operation);
         let hits = |fault: &Fault| {
             fault.is_for_member()
                 && fault.entry.as_deref().is_some_and(|name| means(id, name))
-                && (fault.fits(call, BATCH) || fault.fits(call, "GetSecretValue"))
+                && (fault.fits(call, call.operation) || fault.fits(call, single))
         };
         self.take(hits).into_iter().next()
     }
@@ -285,6 +298,8 @@ fn means(id: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BATCH: &str = "BatchGetSecretValue";
 
     fn call(operation: &str) -> FaultCall<'_> {
         FaultCall {

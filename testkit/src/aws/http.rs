@@ -1,43 +1,32 @@
-//! The listener's one handler: log, faults, quota, credentials, operation, reply. Both services
+//! The listener's one handler: log, faults, quota, credentials, operation, reply. All services
 //! and the Pod Identity agent answer on the same address.
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use futures::stream;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::calls::{Outcome, Service};
 use super::error::AwsError;
 use super::faults::{Effect, FaultCall};
 use super::iam::{CredentialProblem, Principal};
+use super::reply::{Reply, plain, throttled};
 use super::request::Incoming;
-use super::secrets_manager::{self, Scope};
-use super::{Shared, World, pod_identity, random_uuid, sts};
+use super::{Shared, World, pod_identity, secrets_manager, sqs, sts};
 
-/// Larger than any legal request: 20 ids of 2,048 characters, or a value in base64.
-const MAX_BODY: usize = 1024 * 1024;
-
-const PROXY_PAGE: &str = "<html><body><h1>Not the service you meant</h1></body></html>";
-
-/// A reply before faults shape it.
-struct Reply {
-    status: u16,
-    content_type: &'static str,
-    body: String,
-    retry_after: Option<u32>,
-    outcome: Outcome,
-}
+/// Larger than any legal request: an SQS message of 1 MiB, escaped.
+const MAX_BODY: usize = 3 * 1024 * 1024;
 
 pub(crate) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return plain(StatusCode::PAYLOAD_TOO_LARGE);
     };
-    let incoming = Incoming::new(&parts, body);
+    let incoming = Incoming::new(&parts, body, shared.clock.now());
     let (mut open, effects) = OpenCall::begin(&shared, &incoming);
     for effect in &effects {
         match effect {
@@ -49,14 +38,14 @@ pub(crate) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
             _ => {}
         }
     }
-    let reply = answer(&shared, &incoming, open.seq, &effects);
+    let reply = answer(&shared, &incoming, open.seq, &effects).await;
     let cut = effects.iter().any(|e| matches!(e, Effect::CutBody));
     open.finish(if cut {
         Outcome::Broken
     } else {
         reply.outcome.clone()
     });
-    render(reply, cut)
+    reply.render(cut)
 }
 
 /// A call in the log without an outcome yet; dropped without one, the client has gone.
@@ -112,41 +101,30 @@ impl Drop for OpenCall {
     }
 }
 
-fn answer(shared: &Shared, incoming: &Incoming, seq: u64, effects: &[Effect]) -> Reply {
-    for effect in effects {
-        match effect {
-            Effect::Error(error) => return refuse(incoming.service, error, None),
-            Effect::Throttle { retry_after } => {
-                return refuse(incoming.service, &throttled(incoming.service), *retry_after);
-            }
-            Effect::NotJson { status } => {
-                return Reply {
-                    status: *status,
-                    content_type: "text/html",
-                    body: PROXY_PAGE.to_owned(),
-                    retry_after: None,
-                    outcome: Outcome::Broken,
-                };
-            }
-            _ => {}
-        }
+async fn answer(shared: &Shared, incoming: &Incoming, seq: u64, effects: &[Effect]) -> Reply {
+    if let Some(reply) = effects.iter().find_map(|effect| wrong(incoming, effect)) {
+        return reply;
     }
     let empty_page = effects.iter().any(|e| matches!(e, Effect::EmptyPage));
-    let mut world = shared.lock();
-    match run(&mut world, shared, incoming, seq, empty_page) {
-        Ok(body) => Reply {
-            status: 200,
-            content_type: content_type(incoming.service),
-            body,
-            retry_after: None,
-            outcome: Outcome::Ok,
-        },
-        Err(error) => refuse(incoming.service, &error, None),
+    match run(shared, incoming, seq, empty_page).await {
+        Ok(body) => Reply::success(incoming.service, body),
+        Err(error) => Reply::refusal(incoming, &error, None),
     }
 }
 
-fn run(
-    world: &mut World,
+/// The answer of a fault that leaves nothing to do.
+fn wrong(incoming: &Incoming, effect: &Effect) -> Option<Reply> {
+    Some(match effect {
+        Effect::Error(error) => Reply::refusal(incoming, error, None),
+        Effect::Throttle { retry_after } => {
+            Reply::refusal(incoming, &throttled(incoming.service), *retry_after)
+        }
+        Effect::NotJson { status } => Reply::not_json(*status),
+        _ => return None,
+    })
+}
+
+async fn run(
     shared: &Shared,
     incoming: &Incoming,
     seq: u64,
@@ -154,30 +132,95 @@ fn run(
 ) -> Result<String, AwsError> {
     let now = shared.clock.now();
     match incoming.service {
-        Service::PodIdentity => pod_identity::credentials(world, incoming, now),
+        Service::PodIdentity => pod_identity::credentials(&mut shared.lock(), incoming, now),
         Service::Sts if incoming.operation == "AssumeRoleWithWebIdentity" => {
-            sts::with_web_identity(world, &incoming.form, now)
+            sts::with_web_identity(&mut shared.lock(), &incoming.form, now)
         }
-        service => {
-            let caller = authenticate(world, incoming, now)?;
-            let (account, region) = (&caller.account, incoming.region());
-            if !world.quotas.take(account, region, &incoming.operation, now) {
-                return Err(throttled(service));
-            }
-            if service == Service::Sts {
-                return sts::signed(world, &caller, &incoming.operation, &incoming.form, now);
-            }
-            let mut scope = Scope {
-                world,
-                caller: &caller,
-                region,
+        Service::Sts => {
+            let mut world = shared.lock();
+            let caller = admit(&mut world, incoming, now)?;
+            sts::signed(
+                &mut world,
+                &caller,
+                &incoming.operation,
+                &incoming.form,
                 now,
-                seq,
-                empty_page,
-            };
-            let reply = secrets_manager::handle(&mut scope, &incoming.operation, &incoming.body)?;
-            Ok(reply.to_string())
+            )
         }
+        Service::SecretsManager => secret(shared, incoming, seq, empty_page, now),
+        Service::Sqs => queue(shared, incoming, seq).await,
+    }
+}
+
+fn secret(
+    shared: &Shared,
+    incoming: &Incoming,
+    seq: u64,
+    empty_page: bool,
+    now: Timestamp,
+) -> Result<String, AwsError> {
+    let mut world = shared.lock();
+    let caller = admit(&mut world, incoming, now)?;
+    let mut scope = secrets_manager::Scope {
+        world: &mut world,
+        caller: &caller,
+        region: incoming.region(),
+        now,
+        seq,
+        empty_page,
+    };
+    let reply = secrets_manager::handle(&mut scope, &incoming.operation, &incoming.body);
+    Ok(reply?.to_string())
+}
+
+/// One SQS call; a long poll looks again whenever a queue or the clock changes.
+async fn queue(shared: &Shared, incoming: &Incoming, seq: u64) -> Result<String, AwsError> {
+    let caller = admit(&mut shared.lock(), incoming, shared.clock.now())?;
+    let mut changes = shared.queue_changes();
+    loop {
+        // Marked before looking: a message that comes in between is a change again.
+        changes.mark_unchanged();
+        let now = shared.clock.now();
+        let step = {
+            let mut world = shared.lock();
+            let mut scope = sqs::Scope {
+                world: &mut world,
+                caller: &caller,
+                region: incoming.region(),
+                now,
+                started: incoming.arrived,
+                seq,
+            };
+            sqs::handle(&mut scope, &incoming.operation, &incoming.body)?
+        };
+        match step {
+            sqs::Step::Done(reply) => {
+                shared.note_queues();
+                return Ok(reply.to_string());
+            }
+            sqs::Step::Wait(until) => wait(shared, until, &mut changes).await,
+        }
+    }
+}
+
+/// Until the fake's clock shows this time or something changes.
+async fn wait(shared: &Shared, until: Timestamp, changes: &mut watch::Receiver<u64>) {
+    let left = until.duration_since(shared.clock.now()).unsigned_abs();
+    // Whichever comes first: both mean to look again.
+    let _ = tokio::time::timeout(left, changes.changed()).await;
+}
+
+/// Who calls, if the credentials are good and the quota is not used up.
+fn admit(
+    world: &mut World,
+    incoming: &Incoming,
+    now: Timestamp,
+) -> Result<Arc<Principal>, AwsError> {
+    let caller = authenticate(world, incoming, now)?;
+    let (account, region) = (&caller.account, incoming.region());
+    match world.quotas.take(account, region, &incoming.operation, now) {
+        true => Ok(caller),
+        false => Err(throttled(incoming.service)),
     }
 }
 
@@ -189,8 +232,11 @@ fn authenticate(
     now: jiff::Timestamp,
 ) -> Result<Arc<Principal>, AwsError> {
     let sts = incoming.service == Service::Sts;
-    let status = if sts { 403 } else { 400 };
-    let name = if sts { "sts" } else { "secretsmanager" };
+    let (name, status) = match incoming.service {
+        Service::Sts => ("sts", 403),
+        Service::Sqs => ("sqs", 403),
+        _ => ("secretsmanager", 400),
+    };
     let fail = |code: &'static str, text: &str| Err(AwsError::with_status(status, code, text));
     let signature = match &incoming.signature {
         None => {
@@ -223,74 +269,4 @@ fn authenticate(
         Err(CredentialProblem::Expired) if sts => fail("ExpiredToken", expired),
         Err(CredentialProblem::Expired) => fail("ExpiredTokenException", expired),
     }
-}
-
-/// The refusal of an empty bucket; STS has a code of its own.
-pub(crate) fn throttled(service: Service) -> AwsError {
-    let code = match service {
-        Service::Sts => "Throttling",
-        _ => "ThrottlingException",
-    };
-    AwsError::new(code, "Rate exceeded")
-}
-
-fn content_type(service: Service) -> &'static str {
-    match service {
-        Service::SecretsManager => "application/x-amz-json-1.1",
-        Service::Sts => "text/xml",
-        Service::PodIdentity => "application/json",
-    }
-}
-
-fn refuse(service: Service, error: &AwsError, retry_after: Option<u32>) -> Reply {
-    let body = match service {
-        Service::SecretsManager => serde_json::json!({
-            "__type": error.code, "Message": error.message, "message": error.message,
-        })
-        .to_string(),
-        Service::Sts => sts::error_xml(error),
-        Service::PodIdentity => serde_json::json!({
-            "code": error.code, "message": error.message,
-        })
-        .to_string(),
-    };
-    Reply {
-        status: error.status,
-        content_type: content_type(service),
-        body,
-        retry_after,
-        outcome: Outcome::Failed {
-            status: error.status,
-            code: error.code.to_string(),
-        },
-    }
-}
-
-fn render(reply: Reply, cut: bool) -> Response {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut builder = Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, reply.content_type)
-        .header("x-amzn-RequestId", random_uuid());
-    if let Some(seconds) = reply.retry_after {
-        builder = builder.header(RETRY_AFTER, seconds);
-    }
-    let body = if cut {
-        builder = builder.header(CONTENT_LENGTH, reply.body.len());
-        let half = Bytes::from(reply.body.into_bytes());
-        let half = half.slice(..half.len() / 2);
-        let broken = std::io::Error::other("cut on purpose");
-        Body::from_stream(stream::iter([Ok(half), Err(broken)]))
-    } else {
-        Body::from(reply.body)
-    };
-    builder
-        .body(body)
-        .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR))
-}
-
-fn plain(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }

@@ -147,6 +147,17 @@ pub(crate) struct Principal {
     pub is_session: bool,
 }
 
+impl Principal {
+    /// Whether a resource policy names this caller: by session, role, user or whole account.
+    pub fn is_named_by(&self, patterns: &[String]) -> bool {
+        let root = format!("arn:aws:iam::{}:root", self.account);
+        let who = [self.arn.as_str(), &self.policy_arn, &root];
+        patterns
+            .iter()
+            .any(|pattern| who.iter().any(|who| glob(pattern, who)))
+    }
+}
+
 /// What an access key stands for.
 #[derive(Clone)]
 pub(crate) struct Credential {

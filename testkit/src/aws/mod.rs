@@ -1,9 +1,9 @@
-//! A fake AWS on loopback: Secrets Manager and STS with the real limits and refusals.
+//! A fake AWS on loopback: Secrets Manager, STS and SQS with the real limits and refusals.
 //!
 //! It owns the truth that tests compare with: what is stored, who may read it, what was asked how
 //! often. Real SDK clients talk to it over HTTP; tests steer it through [`FakeAws`]. Region and
-//! account come from the credentials of each call. Events and SQS are not here yet. It must not become kinder than AWS: where AWS
-//! refuses, it refuses, in AWS's words as far as they are known.
+//! account come from the credentials of each call. It must not become kinder than AWS: where AWS refuses, it refuses, in AWS's words as far as they
+//! are known.
 //!
 //! Not modelled: signatures are parsed but not recomputed, rotation by Lambda, policies over HTTP.
 
@@ -13,14 +13,17 @@ mod error;
 mod faults;
 mod http;
 mod iam;
+mod lag;
 mod pod_identity;
 mod policy;
 mod proxy;
 mod quota;
 mod region;
+mod reply;
 mod request;
 mod secrets_manager;
 mod seed;
+mod sqs;
 mod store;
 mod sts;
 pub(crate) mod tls;
@@ -47,6 +50,7 @@ pub use proxy::Proxy;
 pub use quota::QuotaGroup;
 pub use region::Region;
 pub use seed::SeedError;
+pub use sqs::{Queue, QueueStats};
 pub use store::{CURRENT, MAX_VALUE_BYTES, PREVIOUS, SecretValue, StaleScope};
 pub use tls::TlsEndpoint;
 
@@ -54,6 +58,7 @@ use calls::CallLog as Log;
 use faults::Faults;
 use iam::Iam;
 use quota::Quotas;
+use sqs::Queues;
 use store::Stores;
 use tokens::Issuers;
 
@@ -97,7 +102,8 @@ impl FakeAws {
     pub async fn start(options: Options) -> std::io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(&options));
+        let endpoint = format!("http://{address}");
+        let shared = Arc::new(Shared::new(&options, endpoint));
         let app = router(shared.clone());
         let server = tokio::spawn(async move {
             // Accept errors are retried inside; this ends only with the task.
@@ -175,6 +181,7 @@ pub(crate) struct World {
     pub faults: Faults,
     pub quotas: Quotas,
     pub log: Log,
+    pub queues: Queues,
 }
 
 /// What the listener and the handles share.
@@ -182,10 +189,11 @@ pub(crate) struct Shared {
     world: Mutex<World>,
     pub clock: Clock,
     changes: watch::Sender<u64>,
+    queue_changes: watch::Sender<u64>,
 }
 
 impl Shared {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, endpoint: String) -> Self {
         let mut quotas = Quotas::default();
         quotas.set_scale(options.quota_scale);
         Self {
@@ -197,9 +205,11 @@ impl Shared {
                 faults: Faults::default(),
                 quotas,
                 log: Log::new(options.log_capacity.max(1)),
+                queues: Queues::new(endpoint),
             }),
             clock: Clock::default(),
             changes: watch::channel(0).0,
+            queue_changes: watch::channel(0).0,
         }
     }
 
@@ -211,6 +221,16 @@ impl Shared {
     /// Wakes those who wait for a call.
     pub fn note_change(&self) {
         self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Wakes long polls and those who wait for a queue.
+    pub fn note_queues(&self) {
+        self.queue_changes.send_modify(|n| *n += 1);
+    }
+
+    /// Is told of each change of a queue and of the clock from now on.
+    pub fn queue_changes(&self) -> watch::Receiver<u64> {
+        self.queue_changes.subscribe()
     }
 }
 

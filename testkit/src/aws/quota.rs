@@ -131,6 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn published_quotas_stand() {
+        // AWS Secrets Manager quotas.
+        for (operation, per_second) in [
+            ("GetSecretValue", 10_000),
+            ("DescribeSecret", 40_000),
+            ("BatchGetSecretValue", 100),
+            ("ListSecrets", 100),
+            ("PutSecretValue", 50),
+        ] {
+            let mut quotas = Quotas::default();
+            let mut take = |region| quotas.take("1", region, operation, Timestamp::UNIX_EPOCH);
+            let taken = (0..50_000).filter(|_| take("us-east-1")).count();
+            assert_eq!(taken, per_second, "{operation}");
+            assert!(take("eu-west-1"), "{operation} in another region");
+        }
+    }
+
+    #[test]
     fn a_bucket_holds_one_second_and_refills() {
         let mut quotas = Quotas::default();
         let now = Timestamp::UNIX_EPOCH;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::store::{CURRENT, NewSecret, RegionStore, Secret, SecretValue, StaleScope};
+use super::store::{CURRENT, NewSecret, RegionStore, Secret, SecretValue};
 use super::{AwsError, Shared, random_uuid};
 
 /// The secrets of one account in one region. Secrets are named by name, partial or full ARN.
@@ -246,76 +246,17 @@ impl Region {
         world.log.reads_in(&self.account, &self.region, name)
     }
 
-    /// ListSecrets shows this moment from now on, whatever is written.
-    pub fn hold_lists(&self) {
-        self.shared
-            .lock()
-            .stores
-            .get_mut(&self.account, &self.region)
-            .hold_list();
-    }
-
-    /// ListSecrets is up to date again.
-    pub fn release_lists(&self) {
-        self.shared
-            .lock()
-            .stores
-            .get_mut(&self.account, &self.region)
-            .release_list();
-    }
-
-    /// The next `times` reads of this entry, or all until released, see it as it is now; call it
-    /// before the write that they shall miss.
-    ///
-    /// # Errors
-    /// When there is no such secret.
-    pub fn hold_reads(
-        &self,
-        id: &str,
-        times: Option<u32>,
-        scope: StaleScope,
-    ) -> Result<(), AwsError> {
-        self.store(|store, _| {
-            let name = store.resolve(id)?.name.clone();
-            store.hold_reads(&name, times, scope);
-            Ok(())
-        })
-    }
-
-    /// The next `times` reads of this entry, or all until released, see it as it was before
-    /// `AWSCURRENT` moved last.
-    ///
-    /// # Errors
-    /// When there is no such secret or it has no `AWSPREVIOUS`.
-    pub fn serve_previous(
-        &self,
-        id: &str,
-        times: Option<u32>,
-        scope: StaleScope,
-    ) -> Result<(), AwsError> {
-        self.store(|store, _| {
-            let name = store.resolve(id)?.name.clone();
-            if store.serve_previous(&name, times, scope) {
-                return Ok(());
-            }
-            Err(AwsError::invalid_request("There is no previous version."))
-        })
-    }
-
-    /// Reads of this entry are up to date again.
-    pub fn release_reads(&self, name: &str) {
-        let mut world = self.shared.lock();
-        world
-            .stores
-            .get_mut(&self.account, &self.region)
-            .release_reads(name);
+    /// Whose secrets these are: what the fake shares, account and region.
+    pub(crate) fn place(&self) -> (&Arc<Shared>, &str, &str) {
+        (&self.shared, &self.account, &self.region)
     }
 
     fn insert(&self, new: NewSecret) -> Result<String, AwsError> {
         self.store(|store, now| store.create(new, now).map(|arn| arn.to_string()))
     }
 
-    fn store<T>(&self, act: impl FnOnce(&mut RegionStore, Timestamp) -> T) -> T {
+    /// Acts on the store, past events and the log.
+    pub(super) fn store<T>(&self, act: impl FnOnce(&mut RegionStore, Timestamp) -> T) -> T {
         let now = self.shared.clock.now();
         let mut world = self.shared.lock();
         act(world.stores.get_mut(&self.account, &self.region), now)

@@ -1,15 +1,20 @@
 //! A request as it arrived: which service and operation, by whom, about what.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, request::Parts};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::calls::{Call, Outcome, Service};
+use super::sqs::{message_of, name_in};
 
 /// A parsed request; the body stays as it was, values and all, and never enters the log.
 pub(crate) struct Incoming {
+    /// By the fake's clock.
+    pub arrived: Timestamp,
     pub service: Service,
     pub operation: String,
     pub host: String,
@@ -18,6 +23,8 @@ pub(crate) struct Incoming {
     pub token: Option<String>,
     /// The raw `Authorization` header, which Pod Identity uses for its token.
     pub authorization: Option<String>,
+    /// Whether an SQS client wants the error codes of the query protocol.
+    pub query_mode: bool,
     /// Form fields of an STS call.
     pub form: BTreeMap<String, String>,
     pub body: Bytes,
@@ -36,15 +43,20 @@ pub(crate) struct Signature {
 pub(crate) struct SignatureProblem;
 
 impl Incoming {
-    pub fn new(parts: &Parts, body: Bytes) -> Self {
+    pub fn new(parts: &Parts, body: Bytes, arrived: Timestamp) -> Self {
         let header = |name: &str| text(&parts.headers, name);
         let authorization = header("authorization");
         let mut form = BTreeMap::new();
         let (service, operation) = if parts.method == Method::GET {
             (Service::PodIdentity, "GetCredentials".to_owned())
         } else if let Some(target) = header("x-amz-target") {
-            let operation = target.rsplit('.').next().unwrap_or_default();
-            (Service::SecretsManager, operation.to_owned())
+            // `secretsmanager.GetSecretValue`, `AmazonSQS.ReceiveMessage`.
+            let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", &target));
+            let service = match prefix {
+                "AmazonSQS" => Service::Sqs,
+                _ => Service::SecretsManager,
+            };
+            (service, operation.to_owned())
         } else {
             form = form_urlencoded::parse(&body).into_owned().collect();
             let action = form.get("Action").cloned();
@@ -56,10 +68,12 @@ impl Incoming {
                 Service::PodIdentity => None,
                 _ => authorization.as_deref().map(Signature::parse),
             },
+            arrived,
             service,
             operation,
             host: header("host").or(uri_host).unwrap_or_default(),
             token: header("x-amz-security-token"),
+            query_mode: header("x-amzn-query-mode").as_deref() == Some("true"),
             authorization,
             form,
             body,
@@ -83,6 +97,7 @@ impl Incoming {
         let asked = self.asked();
         Call {
             seq: 0,
+            at: Instant::now(),
             service: self.service,
             operation: self.operation.clone(),
             region: self.region().to_owned(),
@@ -110,13 +125,15 @@ impl Incoming {
     fn asked(&self) -> Asked {
         match self.service {
             // A body that is no JSON is refused later, by the operation.
-            Service::SecretsManager => serde_json::from_slice(&self.body).unwrap_or_default(),
+            Service::SecretsManager | Service::Sqs => {
+                serde_json::from_slice(&self.body).unwrap_or_default()
+            }
             _ => Asked::default(),
         }
     }
 }
 
-/// What the log wants to know of a Secrets Manager request. Values are skipped, not read.
+/// What the log wants to know of a request in JSON. Values are skipped, not read.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Asked {
@@ -125,6 +142,16 @@ struct Asked {
     name: Option<String>,
     version_id: Option<String>,
     version_stage: Option<String>,
+    queue_url: Option<String>,
+    queue_name: Option<String>,
+    receipt_handle: Option<String>,
+    entries: Vec<AskedEntry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct AskedEntry {
+    receipt_handle: Option<String>,
 }
 
 impl Asked {
@@ -133,9 +160,14 @@ impl Asked {
             .secret_id
             .clone()
             .or_else(|| self.name.clone())
+            .or_else(|| self.queue_url.as_deref().map(|url| name_in(url).to_owned()))
+            .or_else(|| self.queue_name.clone())
             .or(role);
+        let entries = self.entries.iter().map(|entry| &entry.receipt_handle);
+        let receipts = entries.chain([&self.receipt_handle]).flatten();
         one.into_iter()
             .chain(self.secret_id_list.iter().cloned())
+            .chain(receipts.filter_map(|handle| message_of(handle)))
             .collect()
     }
 }

@@ -217,6 +217,31 @@ async fn the_log_tells_who_asked_what() {
 }
 
 #[tokio::test]
+async fn batches_and_peaks_are_counted() {
+    let aws = start().await;
+    let sm = client(&aws);
+    for ids in [&["a", "b"][..], &["c"]] {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        let batch = sm.batch_get_secret_value();
+        batch.set_secret_id_list(Some(ids)).send().await.unwrap();
+    }
+    assert_eq!(
+        aws.ids_of("BatchGetSecretValue"),
+        [vec!["a", "b"], vec!["c"]]
+    );
+    let east = client_as(&aws, keys(KEY), "us-east-1");
+    east.list_secrets().send().await.unwrap();
+    let expected = [("BatchGetSecretValue", 2), ("ListSecrets", 1)];
+    let expected = expected.map(|(name, n)| (name.to_owned(), n));
+    assert_eq!(aws.counts(), expected.into());
+    let lists = aws.peak(|call| call.operation == "ListSecrets");
+    let foreign = aws.peak(|call| call.account == OTHER);
+    assert_eq!((lists, foreign), (1, 0));
+    aws.reset_counts();
+    assert_eq!((aws.peak(|_| true), aws.counts().len()), (0, 0));
+}
+
+#[tokio::test]
 async fn the_environment_points_an_sdk_here() {
     let aws = start().await;
     let env = aws.env();

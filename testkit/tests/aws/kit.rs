@@ -21,6 +21,7 @@ pub const ISSUER: &str = "https://kubernetes.default.svc";
 
 pub type Sm = aws_sdk_secretsmanager::Client;
 pub type Sts = aws_sdk_sts::Client;
+pub type Sqs = aws_sdk_sqs::Client;
 
 /// A fake with an administrator's key.
 pub async fn start() -> FakeAws {
@@ -64,6 +65,22 @@ pub fn sts_as(aws: &FakeAws, credentials: Credentials) -> Sts {
         .credentials_provider(credentials)
         .build();
     Sts::from_conf(config)
+}
+
+pub fn sqs_as(aws: &FakeAws, credentials: Credentials, region: &str) -> Sqs {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(region.to_owned()))
+        .endpoint_url(aws.endpoint())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts())
+        .credentials_provider(credentials)
+        .build();
+    Sqs::from_conf(config)
+}
+
+pub fn sqs(aws: &FakeAws) -> Sqs {
+    sqs_as(aws, keys(KEY), REGION)
 }
 
 /// Only there to end a test that hangs.

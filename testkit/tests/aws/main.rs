@@ -1,11 +1,13 @@
 //! The fake AWS as real SDK clients see it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod consumer;
 mod control;
 mod identity;
 mod kit;
 mod lists;
+mod queues;
 mod reads;
-
+mod refusals;
 mod transport;
 mod writes;

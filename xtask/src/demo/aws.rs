@@ -114,7 +114,8 @@ fn summary(calls: &[Call]) -> String {
             (Service::SecretsManager, "BatchGetSecretValue") => (0, "batch".to_owned()),
             (Service::SecretsManager, other) => (1, other.to_owned()),
             (Service::Sts, _) => (2, "STS".to_owned()),
-            (Service::PodIdentity, _) => (3, "Pod Identity".to_owned()),
+            (Service::Sqs, _) => (3, "SQS".to_owned()),
+            (Service::PodIdentity, _) => (4, "Pod Identity".to_owned()),
         };
         *counts.entry(kind).or_default() += 1;
     }

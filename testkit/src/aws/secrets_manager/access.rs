@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::World;
 use super::super::error::AwsError;
 use super::super::iam::{Iam, Principal, account_of, denied};
-use super::super::policy::{Verdict, glob};
+use super::super::policy::Verdict;
 use super::super::store::{Secret, SecretRef, partition_of};
 
 /// A secret the caller may touch: in which store, and under which name.
@@ -78,13 +78,7 @@ fn check_resource_policy(
     id: &str,
     secret: &Secret,
 ) -> Result<(), AwsError> {
-    let names = |patterns: &[String]| {
-        let root = format!("arn:aws:iam::{}:root", caller.account);
-        let who = [caller.arn.as_str(), &caller.policy_arn, &root];
-        patterns
-            .iter()
-            .any(|pattern| who.iter().any(|who| glob(pattern, who)))
-    };
+    let names = |patterns: &[String]| caller.is_named_by(patterns);
     let refuse = |why: String| {
         let arn = &caller.arn;
         let text =

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::calls::Service;
 use super::super::error::AwsError;
 use super::super::faults::Effect;
-use super::super::http::throttled;
+use super::super::reply::throttled;
 use super::list::{Filter, Page, page};
 use super::{Scope, access, read};
 
