@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod environment;
+mod events;
 mod failures;
 mod identity;
 mod kit;
