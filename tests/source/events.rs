@@ -284,7 +284,10 @@ async fn a_queue_that_is_denied_or_missing_is_asked_again_until_it_is_there() {
     let mut consumer = Consumer::start(&bed, &url);
     let denied = || refused(&bed, Operation::ReceiveMessage, Outcome::Denied);
     let missing = || refused(&bed, Operation::ReceiveMessage, Outcome::NotFound);
-    until(|| denied() > 0).await;
+    until(|| denied() >= 2).await;
+    // The pauses have begun to grow: without them this would be time for hundreds.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(denied(), 2);
     bed.aws.put_role(operator_role().allow(&["*"], &["*"]));
     until(|| missing() > 0).await;
     let queue = queue(&bed);
@@ -293,7 +296,6 @@ async fn a_queue_that_is_denied_or_missing_is_asked_again_until_it_is_there() {
     queue.wait_for(|stats| stats.deleted == 1).await.unwrap();
     let errors = bed.counted(|event| *event == SourceEvent::EventsUnreceived);
     assert_eq!(errors, denied() + missing());
-    assert!(errors <= 4, "pauses grow: {errors}");
     consumer.end().await;
 }
 
