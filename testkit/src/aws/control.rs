@@ -207,7 +207,8 @@ impl FakeAws {
         self.shared.lock().log.reset();
     }
 
-    /// Waits until the log fulfils a condition, which is checked at each change.
+    /// Waits until the log fulfils a condition, which is checked at each change. The condition
+    /// looks at the log only: asking the fake or a queue from inside would wait for itself.
     ///
     /// # Errors
     /// After 30 seconds.

@@ -8,10 +8,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::calls::{Outcome, Service};
 use super::error::AwsError;
+use super::events::{self, ApiCall};
 use super::faults::{Effect, FaultCall};
 use super::iam::{CredentialProblem, Principal};
 use super::reply::{Reply, plain, throttled};
@@ -170,6 +172,22 @@ fn secret(
         empty_page,
     };
     let reply = secrets_manager::handle(&mut scope, &incoming.operation, &incoming.body);
+    if events::is_told(&incoming.operation) {
+        let call = ApiCall {
+            operation: &incoming.operation,
+            principal: &caller,
+            region: incoming.region(),
+            // A body that is no JSON was refused and has nothing to repeat.
+            request: serde_json::from_slice(&incoming.body).unwrap_or_default(),
+        };
+        let arn = reply.as_ref().map(|reply| {
+            let arn = reply.get("ARN").and_then(Value::as_str);
+            arn.unwrap_or_default()
+        });
+        events::announce(&mut world, &call, arn, now);
+        drop(world);
+        shared.note_queues();
+    }
     Ok(reply?.to_string())
 }
 

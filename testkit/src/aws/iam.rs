@@ -156,6 +156,21 @@ impl Principal {
             .iter()
             .any(|pattern| who.iter().any(|who| glob(pattern, who)))
     }
+
+    /// The account itself, which a test acts as.
+    pub fn root(account: &str) -> Self {
+        let arn = format!("arn:aws:iam::{account}:root");
+        Self {
+            account: account.to_owned(),
+            arn: arn.clone(),
+            policy_arn: arn,
+            user_id: account.to_owned(),
+            session_name: String::new(),
+            tags: BTreeMap::new(),
+            transitive: BTreeSet::new(),
+            is_session: false,
+        }
+    }
 }
 
 /// What an access key stands for.

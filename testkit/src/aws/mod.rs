@@ -2,7 +2,8 @@
 //!
 //! It owns the truth that tests compare with: what is stored, who may read it, what was asked how
 //! often. Real SDK clients talk to it over HTTP; tests steer it through [`FakeAws`]. Region and
-//! account come from the credentials of each call. It must not become kinder than AWS: where AWS refuses, it refuses, in AWS's words as far as they
+//! account come from the credentials of each call. Changes of secrets reach queues as EventBridge events.
+//! It must not become kinder than AWS: where AWS refuses, it refuses, in AWS's words as far as they
 //! are known.
 //!
 //! Not modelled: signatures are parsed but not recomputed, rotation by Lambda, policies over HTTP.
@@ -10,6 +11,7 @@
 mod calls;
 mod control;
 mod error;
+mod events;
 mod faults;
 mod http;
 mod iam;
@@ -43,6 +45,7 @@ use tokio::task::JoinHandle;
 pub use calls::{Call, CallLog, Outcome, Service};
 pub use control::{Account, FaultHandle, Hang, WaitTimeout};
 pub use error::AwsError;
+pub use events::{Emission, EmissionCounts, EventKinds, Order, Subscription};
 pub use faults::Fault;
 pub use iam::Role;
 pub use policy::Statement;
@@ -55,6 +58,7 @@ pub use store::{CURRENT, MAX_VALUE_BYTES, PREVIOUS, SecretValue, StaleScope};
 pub use tls::TlsEndpoint;
 
 use calls::CallLog as Log;
+use events::Events;
 use faults::Faults;
 use iam::Iam;
 use quota::Quotas;
@@ -182,6 +186,7 @@ pub(crate) struct World {
     pub quotas: Quotas,
     pub log: Log,
     pub queues: Queues,
+    pub events: Events,
 }
 
 /// What the listener and the handles share.
@@ -206,6 +211,7 @@ impl Shared {
                 quotas,
                 log: Log::new(options.log_capacity.max(1)),
                 queues: Queues::new(endpoint),
+                events: Events::default(),
             }),
             clock: Clock::default(),
             changes: watch::channel(0).0,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
+use super::events::{self, ApiCall};
+use super::iam::Principal;
 use super::store::{CURRENT, NewSecret, RegionStore, Secret, SecretValue};
 use super::{AwsError, Shared, random_uuid};
 
@@ -86,9 +89,15 @@ impl Region {
         value.check()?;
         let labels: Option<Vec<String>> =
             labels.map(|labels| labels.iter().map(|l| (*l).to_owned()).collect());
-        self.edit(id, |secret, now| {
-            secret.put(version, value, labels.as_deref(), now)
+        let asked = json!({
+            "SecretId": id, "ClientRequestToken": version, "VersionStages": labels,
+        });
+        self.write("PutSecretValue", asked, |store, now| {
+            let secret = store.resolve_live(id)?;
+            secret.put(version, value, labels.as_deref(), now)?;
+            Ok(secret.arn.to_string())
         })
+        .map(|_| ())
     }
 
     /// Moves a label to another version, from wherever it is.
@@ -96,10 +105,7 @@ impl Region {
     /// # Errors
     /// What UpdateSecretVersionStage refuses.
     pub fn move_label(&self, id: &str, label: &str, to_version: &str) -> Result<(), AwsError> {
-        self.edit(id, |secret, now| {
-            let from = secret.labels.get(label).cloned();
-            secret.move_label(label, from.as_deref(), Some(to_version), now)
-        })
+        self.update_stage(id, label, Some(to_version))
     }
 
     /// Takes a label away.
@@ -107,10 +113,7 @@ impl Region {
     /// # Errors
     /// What UpdateSecretVersionStage refuses: `AWSCURRENT` cannot be removed.
     pub fn remove_label(&self, id: &str, label: &str) -> Result<(), AwsError> {
-        self.edit(id, |secret, now| {
-            let from = secret.labels.get(label).cloned();
-            secret.move_label(label, from.as_deref(), None, now)
-        })
+        self.update_stage(id, label, None)
     }
 
     /// Version id under a label, `AWSCURRENT` for instance.
@@ -142,7 +145,11 @@ impl Region {
     /// # Errors
     /// What DeleteSecret refuses.
     pub fn delete(&self, id: &str, days: i64) -> Result<(), AwsError> {
-        self.store(|store, now| store.delete(id, days, now).map(|_| ()))
+        let asked = json!({"SecretId": id, "RecoveryWindowInDays": days});
+        self.write("DeleteSecret", asked, |store, now| {
+            store.delete(id, days, now).map(|s| s.arn.to_string())
+        })
+        .map(|_| ())
     }
 
     /// Takes the deletion mark back.
@@ -150,7 +157,11 @@ impl Region {
     /// # Errors
     /// When there is no such secret.
     pub fn restore(&self, id: &str) -> Result<(), AwsError> {
-        self.store(|store, now| store.restore(id, now).map(|_| ()))
+        let asked = json!({"SecretId": id});
+        self.write("RestoreSecret", asked, |store, now| {
+            store.restore(id, now).map(|s| s.arn.to_string())
+        })
+        .map(|_| ())
     }
 
     /// Removes at once, without a recovery window.
@@ -158,11 +169,13 @@ impl Region {
     /// # Errors
     /// When there is no such secret.
     pub fn force_delete(&self, id: &str) -> Result<(), AwsError> {
-        self.store(|store, _| {
+        let asked = json!({"SecretId": id, "ForceDeleteWithoutRecovery": true});
+        self.write("DeleteSecret", asked, |store, _| {
             let name = store.resolve(id)?.name.clone();
-            store.remove(&name);
-            Ok(())
+            let gone = store.remove(&name).ok_or_else(AwsError::not_found)?;
+            Ok(gone.arn.to_string())
         })
+        .map(|_| ())
     }
 
     /// Removes at once and creates anew: same name, another ARN. Returns the new ARN.
@@ -246,13 +259,54 @@ impl Region {
         world.log.reads_in(&self.account, &self.region, name)
     }
 
+    fn insert(&self, new: NewSecret) -> Result<String, AwsError> {
+        let token = new.first.as_ref().map(|(id, _)| id.clone());
+        let asked = json!({"Name": new.name, "ClientRequestToken": token});
+        self.write("CreateSecret", asked, |store, now| {
+            store.create(new, now).map(|arn| arn.to_string())
+        })
+    }
+
+    fn update_stage(&self, id: &str, label: &str, to: Option<&str>) -> Result<(), AwsError> {
+        let from = self.version_at(id, label);
+        let asked = json!({
+            "SecretId": id, "VersionStage": label,
+            "RemoveFromVersionId": from, "MoveToVersionId": to,
+        });
+        self.write("UpdateSecretVersionStage", asked, |store, now| {
+            let secret = store.resolve_live(id)?;
+            secret.move_label(label, from.as_deref(), to, now)?;
+            Ok(secret.arn.to_string())
+        })
+        .map(|_| ())
+    }
+
     /// Whose secrets these are: what the fake shares, account and region.
     pub(crate) fn place(&self) -> (&Arc<Shared>, &str, &str) {
         (&self.shared, &self.account, &self.region)
     }
 
-    fn insert(&self, new: NewSecret) -> Result<String, AwsError> {
-        self.store(|store, now| store.create(new, now).map(|arn| arn.to_string()))
+    /// Does what an operation of the service does, as the account itself, and lets the events
+    /// follow. `act` returns the ARN it was about, as this does; a refusal causes no event.
+    fn write(
+        &self,
+        operation: &str,
+        request: Value,
+        act: impl FnOnce(&mut RegionStore, Timestamp) -> Result<String, AwsError>,
+    ) -> Result<String, AwsError> {
+        let now = self.shared.clock.now();
+        let mut world = self.shared.lock();
+        let arn = act(world.stores.get_mut(&self.account, &self.region), now)?;
+        let call = ApiCall {
+            operation,
+            principal: &Principal::root(&self.account),
+            region: &self.region,
+            request,
+        };
+        events::announce(&mut world, &call, Ok(&arn), now);
+        drop(world);
+        self.shared.note_queues();
+        Ok(arn)
     }
 
     /// Acts on the store, past events and the log.

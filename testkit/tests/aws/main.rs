@@ -3,6 +3,7 @@
 
 mod consumer;
 mod control;
+mod events;
 mod identity;
 mod kit;
 mod lists;

@@ -1,5 +1,7 @@
 //! What queues refuse, and what goes wrong with them on purpose.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::receive_message::ReceiveMessageOutput;
@@ -58,6 +60,12 @@ async fn requests_beyond_the_limits_are_refused() {
     assert_eq!(peek(&sqs, &queue).await.len(), 1);
     let full = receive().send().await.unwrap_err().into_service_error();
     assert!(full.is_over_limit());
+    // A long poll waits for room instead.
+    let (client, polled) = (sqs.clone(), queue.clone());
+    let open = tokio::spawn(async move { poll(&client, &polled).await });
+    aws.wait_for(waiting).await.unwrap();
+    aws.advance(Duration::from_secs(20));
+    assert!(answered(open).await.is_empty());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::events::{EventKinds, Subscription};
 use super::super::{Region, Shared, WaitTimeout};
 use super::queue::{QueueState, QueueStats};
 use super::registry::QueueKey;
@@ -47,6 +48,11 @@ impl Queue {
     /// The queue's ARN, for policies.
     pub fn arn(&self) -> String {
         self.key.arn()
+    }
+
+    /// Sends the events of one account and region here from now on.
+    pub fn subscribe(&self, events_of: &Region, kinds: EventKinds) -> Subscription {
+        Subscription::begin(events_of, &self.key, kinds)
     }
 
     /// Puts a message in as it is, forged or replayed; returns its message id.

@@ -110,9 +110,12 @@ impl Secret {
     /// Puts a label on a version; `AWSPREVIOUS` follows `AWSCURRENT`.
     fn attach(&mut self, label: &str, to: &Arc<str>) {
         let left = self.labels.insert(label.to_owned(), to.clone());
+        if left.as_ref() == Some(to) {
+            return;
+        }
+        self.moved.push((label.to_owned(), to.clone()));
         if let Some(left) = left
             && label == CURRENT
-            && left != *to
         {
             self.labels.insert(PREVIOUS.to_owned(), left);
         }

@@ -98,6 +98,8 @@ pub(crate) struct Secret {
     pub tags: BTreeMap<String, String>,
     pub versions: Vec<Arc<Version>>,
     pub labels: BTreeMap<String, Arc<str>>,
+    /// Label moves, with the new holder, that no event told of yet.
+    pub moved: Vec<(String, Arc<str>)>,
     pub created: Timestamp,
     pub changed: Timestamp,
     pub accessed: Option<Timestamp>,

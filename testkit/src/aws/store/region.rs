@@ -107,6 +107,7 @@ impl RegionStore {
             tags: new.tags,
             versions: Vec::new(),
             labels: BTreeMap::new(),
+            moved: Vec::new(),
             created: now,
             changed: now,
             accessed: None,
