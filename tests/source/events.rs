@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use keyferry::source::{
     Operation, Outcome, SourceEvent,
-    events::{EventOutcome, Handled, Hint, HintId, HintKind, Ignored, QueueAddress},
+    events::{
+        EventOutcome, Handled, Hint, HintId, HintKind, Ignored, QueueAddress, matches, parse,
+    },
 };
-use keyferry_testkit::aws::{Fault, Queue};
+use keyferry_testkit::aws::{EventKinds, Fault, Queue};
 use serde_json::json;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -386,4 +388,29 @@ async fn at_the_end_hints_under_way_end_and_nothing_more_is_received() {
     consumer.task.await.unwrap();
     assert_eq!(queue.deleted(), 1);
     assert!(consumer.hints.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_events_of_changes_are_about_every_spelling_of_their_entry() {
+    let bed = Bed::start().await;
+    let region = bed.region();
+    let queue = queue(&bed);
+    for kinds in [EventKinds::native(), EventKinds::native().in_sns()] {
+        queue.subscribe(&region, kinds);
+    }
+    let full = region.create("prod/ai", "1").unwrap();
+    let first = region.current_version("prod/ai").unwrap();
+    let second = region.put("prod/ai", "2").unwrap();
+    region.move_label("prod/ai", "AWSCURRENT", &first).unwrap();
+    let mut told = Vec::new();
+    for body in queue.bodies() {
+        let hint = parse(&body).unwrap();
+        assert_eq!(hint.kind, HintKind::Moved);
+        let about = |ask| matches(&hint, &ask, Some(ACCOUNT), REGION);
+        assert!(about(name("prod/ai")) && about(arn(&full)) && about(own_arn("prod/ai")));
+        assert!(!about(name("prod/a")) && !about(own_arn("prod/ai-GhIjKl")));
+        told.push(hint.version_id.unwrap());
+    }
+    let wanted = [&first, &first, &second, &second, &first, &first];
+    assert_eq!(told.iter().collect::<Vec<_>>(), wanted);
 }
