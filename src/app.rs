@@ -1,5 +1,6 @@
 //! The only place that spawns: client, watches, loops, http, shutdown.
 
+mod events;
 mod rollouts;
 mod setup;
 
@@ -210,6 +211,14 @@ async fn operate(
     tasks.spawn(passes);
     let depth = Arc::clone(&context);
     let turned = move |keys| depth.metrics.queue_depth("workloads", keys);
+    if let Some(address) = &settings.events_queue {
+        tasks.spawn(events::follow(
+            &context,
+            address,
+            binding_queue.clone(),
+            stop.clone(),
+        )?);
+    }
     let tidied = Arc::clone(&context);
     tasks.spawn(drive(
         workload_asks,
@@ -252,13 +261,16 @@ async fn begin(
 
 /// Asks AWS for what is due, and for a pass of every binding of which something has changed.
 async fn sweep(context: Arc<Context>, queue: Queue<ObjectKey>) {
-    let tell = |who: &Subscriber| {
-        let (namespace, name) = who.parts();
-        let key = ObjectKey::new(namespace, name);
-        context.remember(&key, |memory| memory.due = Some(Instant::now().into_std()));
-        queue.add(key, Instant::now().into_std(), Urgency::Routine);
-    };
+    let tell = |who: &Subscriber| moved(&context, &queue, who, Urgency::Routine);
     context.sources.sweep(tell).await;
+}
+
+/// Something that a binding uses has changed: a pass is due.
+fn moved(context: &Context, queue: &Queue<ObjectKey>, who: &Subscriber, urgency: Urgency) {
+    let (namespace, name) = who.parts();
+    let (key, now) = (ObjectKey::new(namespace, name), Instant::now().into_std());
+    context.remember(&key, |memory| memory.due = Some(now));
+    queue.add(key, now, urgency);
 }
 
 /// Hands what the watches found to the queues, and tells which namespaces roll workloads.

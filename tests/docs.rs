@@ -1,5 +1,9 @@
 //! The documents say what the code says.
 
+#[path = "docs/aws_examples.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod aws_examples;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 

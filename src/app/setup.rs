@@ -217,6 +217,12 @@ fn count(metrics: &Metrics, event: SourceEvent) {
         } => metrics.aws_waited(operation.as_str(), duration),
         SourceEvent::ReadAsked => metrics.reads(1, 0),
         SourceEvent::ReadMade => metrics.reads(0, 1),
+        SourceEvent::Event(outcome) => {
+            let (event, outcome) = outcome.labels();
+            metrics.event(event, outcome);
+        }
+        SourceEvent::EventLag(lag) => metrics.event_lag(lag),
+        SourceEvent::EventsUnreceived => metrics.events_unreceived(),
         SourceEvent::ReadReused
         | SourceEvent::WayDenied(_)
         | SourceEvent::Swept(_)

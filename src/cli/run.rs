@@ -13,6 +13,7 @@ use clap::Args;
 use super::duration;
 use crate::core::access::AccessMode;
 use crate::source::SweepMode;
+use crate::source::events::QueueAddress;
 use crate::telemetry::logs::{LogFormat, parse_filter};
 
 /// Longest `--cluster-name`: it becomes part of an STS session name, which holds 64 characters
@@ -76,6 +77,9 @@ pub struct RunArgs {
     /// Part of AWS's request quotas to use, above 0 and at most 1; divide it by the clusters of an account
     #[arg(long, env = "KEYFERRY_AWS_QUOTA_SHARE", default_value = "0.2", value_parser = share)]
     aws_quota_share: f64,
+    /// URL of this cluster's own SQS queue that receives events of Secrets Manager [default: none, changes are seen by polling]
+    #[arg(long, env = "KEYFERRY_EVENTS_QUEUE_URL", value_name = "URL")]
+    events_queue_url: Option<String>,
 
     /// Limit for the connection to an AWS endpoint
     #[arg(long, env = "KEYFERRY_AWS_CONNECT_TIMEOUT", default_value = "3s", value_parser = timeout)]
@@ -142,6 +146,8 @@ pub struct Settings {
     pub sweep: SweepMode,
     /// The part of AWS's request quotas to use, above 0 and at most 1.
     pub aws_quota_share: f64,
+    /// The queue that receives events of Secrets Manager.
+    pub events_queue: Option<QueueAddress>,
     /// Limits of an AWS call.
     pub aws_timeouts: AwsTimeouts,
     /// Limit of a request to the API server.
@@ -180,6 +186,10 @@ impl RunArgs {
             }
             (None, None) => "info".to_owned(),
         };
+        // Empty is none, as manifests have it.
+        let url = self.events_queue_url.filter(|url| !url.is_empty());
+        let events_queue = url.map(|url| QueueAddress::parse(&url)).transpose();
+        let events_queue = events_queue.map_err(|why| format!("--events-queue-url {why}"))?;
         let watch_namespaces = namespaces(&self.watch_namespaces)?;
         Ok(Settings {
             watch_namespaces,
@@ -193,6 +203,7 @@ impl RunArgs {
             value_reuse: self.value_reuse,
             sweep: self.sweep,
             aws_quota_share: self.aws_quota_share,
+            events_queue,
             aws_timeouts,
             kube_timeout: self.kube_timeout,
             http_address: self.http_address,
@@ -340,6 +351,24 @@ mod tests {
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(named), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_events_queue_is_optional_and_checked_at_the_start() {
+        assert_eq!(read("").unwrap().events_queue, None);
+        assert_eq!(read("--events-queue-url=").unwrap().events_queue, None);
+        let url = "https://sqs.ap-northeast-2.amazonaws.com/111122223333/keyferry";
+        let settings = read(&format!("--events-queue-url {url}")).unwrap();
+        assert_eq!(settings.events_queue, QueueAddress::parse(url).ok());
+        for wrong in [
+            "keyferry",
+            "https://sqs.ap-northeast-2.amazonaws.com/keyferry",
+            "https://sqs.ap-northeast-2.amazonaws.com/111122223333/keyferry?Action=PurgeQueue",
+        ] {
+            let error = read(&format!("--events-queue-url {wrong}")).unwrap_err();
+            let named = "--events-queue-url is no URL of a queue";
+            assert!(error.starts_with(named), "{wrong}: {error}");
         }
     }
 

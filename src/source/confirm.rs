@@ -83,7 +83,7 @@ impl Hub {
         }
     }
 
-    async fn described(&self, ask: &EntryAsk) -> Result<Described, Failure> {
+    pub(super) async fn described(&self, ask: &EntryAsk) -> Result<Described, Failure> {
         let wire = self.lock().wire(&ask.id);
         self.calls.describe(&wire, Lane::Urgent).await
     }

@@ -116,18 +116,19 @@ impl Failure {
         }
     }
 
-    /// How long AWS asks us to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refusal) => refusal.retry_after,
-            _ => None,
-        }
-    }
-
     /// Another spelling of the id might be answered: it was not found, or not allowed as it stands (IAM
     /// compares the text as it was sent, so a partial ARN can be denied where the entry is allowed).
     pub fn may_be_misspelt(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.may_be_misspelt())
+    }
+
+    /// How long AWS asks to wait at least.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            Self::Identity(finding) => finding.retry_after,
+            _ => None,
+        }
     }
 
     /// The word for metrics.
@@ -145,7 +146,9 @@ impl Refusal {
     /// The kind of refusal, by code and, where AWS uses one code for two things, by its words.
     pub fn outcome(&self) -> Outcome {
         match self.code.as_str() {
-            "ResourceNotFoundException" => Outcome::NotFound,
+            "ResourceNotFoundException"
+            | "QueueDoesNotExist"
+            | "AWS.SimpleQueueService.NonExistentQueue" => Outcome::NotFound,
             "InvalidRequestException"
                 if self.says("marked for deletion") || self.says("scheduled for deletion") =>
             {
@@ -154,7 +157,9 @@ impl Refusal {
             "AccessDeniedException"
             | "AccessDenied"
             | "DecryptionFailure"
-            | "KMSAccessDeniedException" => Outcome::Denied,
+            | "KMSAccessDeniedException"
+            | "KmsAccessDenied"
+            | "KMS.AccessDeniedException" => Outcome::Denied,
             "ExpiredTokenException"
             | "ExpiredToken"
             | "UnrecognizedClientException"

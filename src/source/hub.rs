@@ -96,6 +96,8 @@ pub struct Hub {
     /// Calls that nobody waits for have places of their own: they may have to wait for their turn in them.
     routine_permits: Semaphore,
     pub(super) suspect_permits: Semaphore,
+    /// Events have half of the places at most.
+    pub(super) event_permits: Semaphore,
     /// Tells the sweep that something may be due earlier than it thinks.
     pub(super) changed: Arc<Notify>,
     state: Mutex<State>,
@@ -130,6 +132,7 @@ impl Hub {
             permits: Semaphore::new(settings.parallel.max(1)),
             routine_permits: Semaphore::new(settings.parallel.max(1)),
             suspect_permits: Semaphore::new(SUSPECT_LANES),
+            event_permits: Semaphore::new(settings.parallel.div_ceil(2)),
             changed: common.changed,
             state: Mutex::new(state),
         }
@@ -247,9 +250,9 @@ impl Hub {
         drop(permit);
         match listed {
             Ok(listed) => {
-                let listed = Arc::new(listed);
-                let now = Instant::now();
-                self.lock().keep_listing(ask, &listed, now);
+                let (mut state, now) = (self.lock(), Instant::now());
+                let listed = Arc::new(state.with_announced(&ask, listed, now));
+                state.keep_listing(ask, &listed, now);
                 Ok(listed)
             }
             Err(failure) => Err(self.explain(&failure, Operation::ListSecrets, None).await),
@@ -285,6 +288,26 @@ impl Hub {
         reading: Reading,
         keep: Keep,
     ) -> Shared<BoxFuture<'static, ReadResult>> {
+        self.fly(ask, reading, keep, true)
+    }
+
+    /// The same, in no batch: what an event asks for does not wait for others.
+    pub(super) fn flight_alone(
+        self: &Arc<Self>,
+        ask: &EntryAsk,
+        reading: Reading,
+        keep: Keep,
+    ) -> Shared<BoxFuture<'static, ReadResult>> {
+        self.fly(ask, reading, keep, false)
+    }
+
+    fn fly(
+        self: &Arc<Self>,
+        ask: &EntryAsk,
+        reading: Reading,
+        keep: Keep,
+        batched: bool,
+    ) -> Shared<BoxFuture<'static, ReadResult>> {
         let own_account = self.calls.credentials.known_account();
         let mut state = self.lock();
         if keep == Keep::Always {
@@ -299,7 +322,7 @@ impl Hub {
         }
         state.reads += 1;
         let number = state.reads;
-        let (read, sent) = if state.may_batch(ask, Instant::now()) {
+        let (read, sent) = if batched && state.may_batch(ask, Instant::now()) {
             let (run, sent) =
                 self.join_batch(&mut state, &ask.id, own_account.as_deref(), reading.lane);
             let read = self.clone().by_batch(ask.clone(), run, reading.lane);

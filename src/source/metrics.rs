@@ -7,6 +7,8 @@ use std::{
 
 use super::failure::Failure;
 
+use super::events::EventOutcome;
+
 /// Something that happened. Labels are closed sets, so a metric made of them stays bounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SourceEvent {
@@ -42,6 +44,12 @@ pub enum SourceEvent {
     Swept(Sweep),
     /// Credentials were rebuilt because AWS no longer accepted them.
     CredentialsRebuilt,
+    /// A message of the events queue ended so.
+    Event(EventOutcome),
+    /// How long a message of the events queue waited until it was received.
+    EventLag(Duration),
+    /// The events queue could not be asked.
+    EventsUnreceived,
 }
 
 /// One sweep of one identity and region.
@@ -70,6 +78,10 @@ pub enum Operation {
     AssumeRoleWithWebIdentity,
     /// sts:GetCallerIdentity
     GetCallerIdentity,
+    /// sqs:ReceiveMessage
+    ReceiveMessage,
+    /// sqs:DeleteMessageBatch
+    DeleteMessageBatch,
 }
 
 impl Operation {
@@ -83,6 +95,8 @@ impl Operation {
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::ReceiveMessage => "ReceiveMessage",
+            Self::DeleteMessageBatch => "DeleteMessageBatch",
         }
     }
 
@@ -96,6 +110,9 @@ impl Operation {
             Self::AssumeRole => "sts:AssumeRole",
             Self::AssumeRoleWithWebIdentity => "sts:AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "sts:GetCallerIdentity",
+            Self::ReceiveMessage => "sqs:ReceiveMessage",
+            // There is no action of the batch's own (source: SQS, "API permissions reference").
+            Self::DeleteMessageBatch => "sqs:DeleteMessage",
         }
     }
 
@@ -107,6 +124,7 @@ impl Operation {
             | Self::ListSecrets
             | Self::DescribeSecret => "Secrets Manager",
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity | Self::GetCallerIdentity => "STS",
+            Self::ReceiveMessage | Self::DeleteMessageBatch => "SQS",
         }
     }
 }

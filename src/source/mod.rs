@@ -11,6 +11,7 @@ mod calls;
 mod confirm;
 mod credentials;
 mod errors;
+pub mod events;
 mod failure;
 mod gather;
 mod holds;

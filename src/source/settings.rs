@@ -19,6 +19,9 @@ pub struct SourceSettings {
     pub secrets_manager_endpoint: Option<String>,
     /// Endpoint of STS; None: as the SDK reads it (`AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`).
     pub sts_endpoint: Option<String>,
+    /// Endpoint of SQS; None: as the SDK reads it (`AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL`), or as the queue's
+    /// URL says.
+    pub sqs_endpoint: Option<String>,
     /// File of PEM certificates that are trusted beside the system's (`AWS_CA_BUNDLE`, which the Rust SDK
     /// does not read by itself).
     pub ca_bundle: Option<PathBuf>,
@@ -162,6 +165,7 @@ impl Default for SourceSettings {
             region: None,
             secrets_manager_endpoint: None,
             sts_endpoint: None,
+            sqs_endpoint: None,
             ca_bundle: None,
             timeouts: Timeouts::default(),
             attempts: None,

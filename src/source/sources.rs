@@ -54,6 +54,14 @@ struct Made {
     subscribed: HashMap<Subscriber, Arc<Hub>>,
 }
 
+/// What a client that acts as the operator itself is made of.
+pub(super) struct Own<'a> {
+    pub settings: &'a SourceSettings,
+    pub sdk: &'a SdkConfig,
+    pub credentials: Arc<Credentials>,
+    pub metrics: SourceMetrics,
+}
+
 impl Sources {
     /// Reads the SDK's variables and profile; calls nobody (except IMDS for a region that nothing else names).
     ///
@@ -92,6 +100,18 @@ impl Sources {
             .region
             .as_deref()
             .or_else(|| self.sdk.region().map(|region| region.as_ref()))
+    }
+
+    /// The operator's own identity, for a service in `region`.
+    pub(super) fn own(&self, region: &str) -> Own<'_> {
+        let sts_region = self.own_region().unwrap_or(region).to_owned();
+        let key = CredentialKey::Operator { sts_region };
+        Own {
+            settings: &self.settings,
+            sdk: &self.sdk,
+            credentials: self.credentials(&mut self.lock(), &key),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// The hub of an identity and region: the same one for equal asks.
@@ -176,6 +196,11 @@ impl Sources {
                 () = later => {}
             }
         }
+    }
+
+    pub(super) fn hubs(&self) -> Vec<Arc<Hub>> {
+        let made = self.lock();
+        made.hubs.values().map(|(hub, _)| hub.clone()).collect()
     }
 
     /// The hubs that have something to do now, and when the next one will.

@@ -35,6 +35,9 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// For how long a second look at a version holds for its other users.
 const CONFIRMED: Duration = Duration::from_secs(60);
 
+/// How long listings may lag behind an event, with a margin (source: ListSecrets, API reference: five minutes).
+const ANNOUNCED: Duration = Duration::from_secs(360);
+
 /// Everything behind a hub's lock.
 pub(super) struct State {
     /// The batch that still takes asks.
@@ -42,6 +45,8 @@ pub(super) struct State {
     pub flights: HashMap<EntryAsk, Flight>,
     pub listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
     recent: HashMap<PrefixAsk, (Instant, Arc<Vec<Listed>>)>,
+    /// Members that events told of, which listings may not show yet.
+    announced: HashMap<PrefixAsk, Vec<(Instant, Listed)>>,
     pub reuse: Reuse,
     reuse_time: Duration,
     pub holds: Holds,
@@ -124,6 +129,7 @@ impl State {
             flights: HashMap::new(),
             listings: HashMap::new(),
             recent: HashMap::new(),
+            announced: HashMap::new(),
             reuse: Reuse::new(settings.reuse, settings.reuse_bytes, kept_bytes),
             reuse_time: settings.reuse,
             holds: Holds::default(),
@@ -269,6 +275,34 @@ impl State {
         if !self.reuse_time.is_zero() {
             self.recent.insert(ask, (now, Arc::clone(listed)));
         }
+    }
+
+    /// A member that an event told of.
+    pub fn announce(&mut self, ask: &PrefixAsk, member: Listed, now: Instant) {
+        let members = self.announced.entry(ask.clone()).or_default();
+        members
+            .retain(|(at, other)| now.duration_since(*at) < ANNOUNCED && other.arn != member.arn);
+        members.push((now, member));
+    }
+
+    /// A listing with the members that events told of since.
+    pub fn with_announced(
+        &mut self,
+        ask: &PrefixAsk,
+        mut listed: Vec<Listed>,
+        now: Instant,
+    ) -> Vec<Listed> {
+        let members = self.announced.get(ask).into_iter().flatten();
+        for (at, member) in members {
+            if now.duration_since(*at) < ANNOUNCED {
+                match listed.iter_mut().find(|other| other.name == member.name) {
+                    Some(other) => *other = member.clone(),
+                    None => listed.push(member.clone()),
+                }
+            }
+        }
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        listed
     }
 
     /// Drops what is over.

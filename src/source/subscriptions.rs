@@ -240,6 +240,15 @@ impl Subscriptions {
         picked.cloned().collect()
     }
 
+    /// Everybody who uses an item.
+    pub fn everybody(&self, item: &Item) -> Vec<Subscriber> {
+        let subscribers = self.tracked.get(item).into_iter();
+        subscribers
+            .flat_map(|tracked| &tracked.subscribers)
+            .map(|(who, _, _)| who.clone())
+            .collect()
+    }
+
     /// How many would be told that an item is at this version.
     pub fn waiting_for(&self, item: &Item, found: &Known) -> usize {
         let subscribers = self.tracked.get(item).into_iter();

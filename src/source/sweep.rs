@@ -42,7 +42,7 @@ impl Known {
         }
     }
 
-    fn without(finding: &Finding) -> Self {
+    pub(super) fn without(finding: &Finding) -> Self {
         match finding.reason {
             Reason::SecretNotFound | Reason::StageMissing => Self::Missing,
             _ => Self::Failed,
@@ -319,7 +319,7 @@ fn is_labelled(id: &SecretId, labels: &Labels, own: Option<&str>) -> bool {
 }
 
 /// The members of a prefix as a listing shows them.
-fn members(listed: &[listing::Listed]) -> Known {
+pub(super) fn members(listed: &[listing::Listed]) -> Known {
     let members: BTreeMap<String, String> = listed
         .iter()
         .filter_map(|member| Some((member.name.clone(), member.current_version_id.clone()?)))

@@ -45,7 +45,7 @@ pub(super) fn parse_arn(text: &str) -> Option<SecretArn> {
 }
 
 /// `longer` is `shorter` plus hyphen and six letters or digits.
-fn adds_suffix(longer: &str, shorter: &str) -> bool {
+pub(super) fn adds_suffix(longer: &str, shorter: &str) -> bool {
     longer.strip_prefix(shorter).is_some_and(is_suffix)
 }
 

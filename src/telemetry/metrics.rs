@@ -66,6 +66,12 @@ struct QueueLabels {
     queue: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EventLabels {
+    event: &'static str,
+    outcome: &'static str,
+}
+
 /// Histogram of an AWS call: 5 ms to 40 s.
 #[derive(Clone)]
 struct AwsSeconds;
@@ -78,6 +84,11 @@ impl MetricConstructor<Histogram> for AwsSeconds {
 
 fn seconds() -> Histogram {
     Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 40.0])
+}
+
+/// Histogram of a wait in a queue: 0.1 s to an hour.
+fn lag_seconds() -> Histogram {
+    Histogram::new([0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0])
 }
 
 /// Every metric of the process. Cheap to clone; clones count into the same numbers.
@@ -98,6 +109,9 @@ pub struct Metrics {
     reads_made: Counter,
     kubernetes_writes: Family<WriteLabels, Counter>,
     queue_depth: Family<QueueLabels, Gauge>,
+    events: Family<EventLabels, Counter>,
+    event_lag_seconds: Histogram,
+    event_receive_errors: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -131,6 +145,9 @@ impl Metrics {
             reads_made: Counter::default(),
             kubernetes_writes: Family::default(),
             queue_depth: Family::default(),
+            events: Family::default(),
+            event_lag_seconds: lag_seconds(),
+            event_receive_errors: Counter::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -204,6 +221,21 @@ impl Metrics {
             "queue_depth",
             "Keys that wait for a pass",
             self.queue_depth.clone(),
+        );
+        r.register(
+            "events",
+            "Messages of the events queue, by what they were and what became of them",
+            self.events.clone(),
+        );
+        r.register(
+            "event_lag_seconds",
+            "Time a message was in the events queue until it was received",
+            self.event_lag_seconds.clone(),
+        );
+        r.register(
+            "event_receive_errors",
+            "Receives from the events queue that failed",
+            self.event_receive_errors.clone(),
         );
         r.register_collector(Box::new(Arc::clone(&self.conditions)));
         r
@@ -286,6 +318,24 @@ impl Metrics {
         self.queue_depth
             .get_or_create(&QueueLabels { queue })
             .set(depth);
+    }
+
+    /// A message of the events queue ended: `event` is `moved`, `deleted`, `appeared` or `ignored`, `outcome` what
+    /// became of it.
+    pub fn event(&self, event: &'static str, outcome: &'static str) {
+        self.events
+            .get_or_create(&EventLabels { event, outcome })
+            .inc();
+    }
+
+    /// A message was in the events queue for so long.
+    pub fn event_lag(&self, lag: Duration) {
+        self.event_lag_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// The events queue could not be asked.
+    pub fn events_unreceived(&self) {
+        self.event_receive_errors.inc();
     }
 
     /// What the conditions of the bindings say.

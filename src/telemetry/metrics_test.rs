@@ -17,6 +17,9 @@ fn every_metric_appears_under_its_name() {
     metrics.reads(1_000, 200);
     metrics.kubernetes_write("secrets", "update");
     metrics.queue_depth("bindings", 7);
+    metrics.event("moved", "done");
+    metrics.event_lag(Duration::from_secs(2));
+    metrics.events_unreceived();
     let text = metrics.encode().unwrap();
     for line in [
         concat!(
@@ -38,6 +41,9 @@ fn every_metric_appears_under_its_name() {
         "keyferry_reads_made_total 200",
         "keyferry_kubernetes_writes_total{resource=\"secrets\",verb=\"update\"} 1",
         "keyferry_queue_depth{queue=\"bindings\"} 7",
+        "keyferry_events_total{event=\"moved\",outcome=\"done\"} 1",
+        "keyferry_event_lag_seconds_count 1",
+        "keyferry_event_receive_errors_total 1",
     ] {
         assert!(
             text.lines().any(|found| found == line),

@@ -52,6 +52,7 @@ pub fn settings(aws: &FakeAws, token_file: PathBuf) -> SourceSettings {
         region: Some(REGION.into()),
         secrets_manager_endpoint: Some(aws.endpoint()),
         sts_endpoint: Some(aws.endpoint()),
+        sqs_endpoint: Some(aws.endpoint()),
         attempts: Some(1),
         reads: ReadSettings {
             gather: Duration::from_millis(100),

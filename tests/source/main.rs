@@ -3,6 +3,7 @@
 
 mod budget;
 mod environment;
+mod events;
 mod failures;
 mod identity;
 mod kit;

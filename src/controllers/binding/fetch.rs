@@ -212,10 +212,17 @@ impl Reader<'_> {
                 asks.insert(name, missed);
             }
         }
-        let reads = asks.values().map(|ask| self.read(ask));
+        let reads = asks
+            .iter()
+            .map(|(name, ask)| async move { (name, ask, self.read(ask).await) });
         let mut members = Vec::new();
-        for result in join_all(reads).await {
-            members.push(result?);
+        for (name, ask, result) in join_all(reads).await {
+            match result {
+                Ok(entry) => members.push(entry),
+                // Listings show for minutes what is gone.
+                Err(finding) if is_gone(&finding) && self.has_left(name, ask).await? => {}
+                Err(finding) => return Err(finding),
+            }
         }
         members.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(members)
@@ -274,6 +281,13 @@ impl Reader<'_> {
             &self.observed.key.name,
         )
     }
+}
+
+fn is_gone(finding: &Finding) -> bool {
+    matches!(
+        finding.reason,
+        Reason::SecretNotFound | Reason::MarkedForDeletion
+    )
 }
 
 fn current(reference: &str) -> Option<EntryAsk> {
