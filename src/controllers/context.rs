@@ -111,6 +111,8 @@ pub struct Memory {
     pub passed: bool,
     /// When the next pass is due; None: only after a change.
     pub due: Option<Instant>,
+    /// The last refresh token, and when it was first seen.
+    pub refresh: Option<(String, Instant)>,
     /// Somebody waits for a pass: an edit, a refresh, a cure.
     pub asked: bool,
     /// Consumers have come or gone: they are to be listed anew.

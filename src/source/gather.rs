@@ -97,19 +97,21 @@ impl Hub {
             }
             (plan, taken_along)
         };
+        let began = Instant::now();
         let answers = self.ask_batch(&plan, gather.lane()).await;
         drop(permit);
-        self.keep_for_later(&answers, taken_along);
+        self.keep_for_later(&answers, taken_along, began);
         Arc::new(answers)
     }
 
     /// Values that were read for others to come wait for them; whatever else came of it they find out themselves.
-    fn keep_for_later(&self, answers: &Answers, taken_along: Vec<(EntryAsk, u64)>) {
+    fn keep_for_later(&self, answers: &Answers, taken_along: Vec<(EntryAsk, u64)>, began: Instant) {
         for (ask, number) in taken_along {
             if let Some(Answer::Value(entry)) = answers.get(&ask.id) {
                 let landing = Landing {
                     ask,
                     number,
+                    began,
                     keep: Keep::IfWanted,
                     interval: Duration::MAX,
                 };

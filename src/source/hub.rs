@@ -40,6 +40,19 @@ pub enum Freshness {
     Anew,
     /// Only a read that is sent after this ask.
     Fresh,
+    /// Only a read that began then or later: whoever waits since then shares it.
+    Since(Instant),
+}
+
+impl Freshness {
+    /// The time before which what was learned does not count; None: a moment ago will do.
+    fn since(self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Reuse | Self::Anew => None,
+            Self::Fresh => Some(now),
+            Self::Since(then) => Some(then),
+        }
+    }
 }
 
 /// How an entry is read.
@@ -167,9 +180,9 @@ impl Hub {
         // Before anything is gathered: who we are decides how ids are matched, and a broken identity is one
         // failure, not one for each entry.
         self.calls.credentials.session().await?;
-        if reading.freshness != Freshness::Fresh
-            && let Some(entry) = self.lock().reuse.get(ask, Instant::now())
-        {
+        let now = Instant::now();
+        let since = reading.freshness.since(now);
+        if let Some(entry) = self.lock().reuse.get(ask, since, now) {
             self.metrics.record(SourceEvent::ReadReused);
             return Ok(entry);
         }
@@ -202,9 +215,10 @@ impl Hub {
         self.lock().subscriptions.unsubscribe(who);
     }
 
-    /// When a refresh that a person asked for may be read: one read of an entry in ten seconds. None: now.
-    pub fn refresh_after(&self, asks: &[EntryAsk]) -> Option<Instant> {
-        self.lock().refresh_after(asks, Instant::now())
+    /// When a refresh that was asked for at `since` may be read: one such read of an entry in ten seconds, which
+    /// serves all who asked before it. None: now.
+    pub fn refresh_after(&self, asks: &[EntryAsk], since: Instant) -> Option<Instant> {
+        self.lock().refresh_after(asks, since, Instant::now())
     }
 
     /// Lists every entry under a prefix, sorted by name: complete or an error; empty only if AWS finished an
@@ -220,9 +234,9 @@ impl Hub {
         let reading = reading.into();
         let listing = {
             let mut state = self.lock();
-            if reading.freshness != Freshness::Fresh
-                && let Some(listed) = state.recent_listing(ask, Instant::now())
-            {
+            let now = Instant::now();
+            let since = reading.freshness.since(now);
+            if let Some(listed) = state.recent_listing(ask, since, now) {
                 return Ok(listed);
             }
             state
@@ -313,10 +327,11 @@ impl Hub {
         if keep == Keep::Always {
             state.planned.came(ask);
         }
-        let joinable = state
-            .flights
-            .get(ask)
-            .filter(|f| reading.freshness != Freshness::Fresh || !f.sent.load(Relaxed));
+        let now = Instant::now();
+        let since = reading.freshness.since(now);
+        let joinable = state.flights.get(ask).filter(|flight| {
+            since.is_none_or(|since| flight.began >= since || !flight.sent.load(Relaxed))
+        });
         if let Some(running) = joinable.and_then(|flight| flight.future.upgrade()) {
             return running;
         }
@@ -335,6 +350,7 @@ impl Hub {
         let landing = Landing {
             ask: ask.clone(),
             number,
+            began: now,
             keep,
             interval: reading.interval,
         };
@@ -342,6 +358,7 @@ impl Hub {
         if let Some(weak) = future.downgrade() {
             let flight = Flight {
                 number,
+                began: now,
                 future: weak,
                 sent,
             };
@@ -399,6 +416,7 @@ pub(super) enum Keep {
 pub(super) struct Landing {
     pub ask: EntryAsk,
     pub number: u64,
+    pub began: Instant,
     pub keep: Keep,
     pub interval: Duration,
 }

@@ -31,7 +31,9 @@ pub(super) struct Reuse {
 #[derive(Debug)]
 struct Kept {
     entry: Arc<Entry>,
-    /// When it was read.
+    /// When its read began.
+    began: Instant,
+    /// When it came.
     at: Instant,
     /// How many are known to come for it.
     wanted: usize,
@@ -50,10 +52,16 @@ impl Reuse {
         }
     }
 
-    /// A value no older than the time to live.
-    pub fn get(&mut self, ask: &EntryAsk, now: Instant) -> Option<Arc<Entry>> {
+    /// A value no older than the time to live, whose read began at `since` or later.
+    pub fn get(
+        &mut self,
+        ask: &EntryAsk,
+        since: Option<Instant>,
+        now: Instant,
+    ) -> Option<Arc<Entry>> {
         self.expire(now);
-        let kept = self.kept.get_mut(ask)?;
+        let recent = |kept: &&mut Kept| since.is_none_or(|since| kept.began >= since);
+        let kept = self.kept.get_mut(ask).filter(recent)?;
         kept.wanted = kept.wanted.saturating_sub(1);
         Some(kept.entry.clone())
     }
@@ -63,13 +71,18 @@ impl Reuse {
         self.kept.contains_key(ask)
     }
 
-    /// Keeps what read `number` brought, if it fits and nothing later is there; `wanted`: how many are known
+    /// Whether there is a value whose read began at `since` or later, without taking it.
+    pub fn holds_since(&self, ask: &EntryAsk, since: Instant) -> bool {
+        self.kept.get(ask).is_some_and(|kept| kept.began >= since)
+    }
+
+    /// Keeps what a read brought (its number, and when it began), if it fits and nothing later is there; `wanted`: how many are known
     /// to come for it.
     pub fn put(
         &mut self,
         ask: &EntryAsk,
         entry: &Arc<Entry>,
-        number: u64,
+        (number, began): (u64, Instant),
         wanted: usize,
         now: Instant,
     ) {
@@ -90,6 +103,7 @@ impl Reuse {
             ask.clone(),
             Kept {
                 entry: entry.clone(),
+                began,
                 at: now,
                 wanted,
                 number,
@@ -177,9 +191,9 @@ mod tests {
     fn a_value_is_reused_for_its_seconds_and_then_gone() {
         let (start, total) = (Instant::now(), Arc::default());
         let mut kept = reuse(100, &total);
-        kept.put(&ask("a"), &entry(10), 1, 0, start);
+        kept.put(&ask("a"), &entry(10), (1, start), 0, start);
         assert!(
-            kept.get(&ask("a"), start + Duration::from_millis(4_999))
+            kept.get(&ask("a"), None, start + Duration::from_millis(4_999))
                 .is_some()
         );
         let pinned = EntryAsk {
@@ -187,11 +201,11 @@ mod tests {
             ..ask("a")
         };
         assert!(
-            kept.get(&pinned, start).is_none(),
+            kept.get(&pinned, None, start).is_none(),
             "another version is another ask"
         );
         assert!(
-            kept.get(&ask("a"), start + Duration::from_secs(5))
+            kept.get(&ask("a"), None, start + Duration::from_secs(5))
                 .is_none()
         );
         assert_eq!(total.load(Relaxed), 0);
@@ -202,12 +216,12 @@ mod tests {
         let (start, total) = (Instant::now(), Arc::default());
         let mut kept = reuse(100, &total);
         let late = start + Duration::from_secs(60);
-        kept.put(&ask("a"), &entry(10), 1, 2, start);
-        kept.put(&ask("b"), &entry(10), 2, 1, start);
-        assert!(kept.get(&ask("a"), late).is_some());
-        assert!(kept.get(&ask("a"), late).is_some());
+        kept.put(&ask("a"), &entry(10), (1, start), 2, start);
+        kept.put(&ask("b"), &entry(10), (2, start), 1, start);
+        assert!(kept.get(&ask("a"), None, late).is_some());
+        assert!(kept.get(&ask("a"), None, late).is_some());
         let next = late + Duration::from_secs(6);
-        assert!(kept.get(&ask("a"), next).is_none(), "both have come");
+        assert!(kept.get(&ask("a"), None, next).is_none(), "both have come");
         assert!(kept.holds(&ask("b")));
         kept.expire(start + LONGEST + Duration::from_secs(5));
         assert!(!kept.holds(&ask("b")), "nobody came");
@@ -219,17 +233,19 @@ mod tests {
         let (start, total) = (Instant::now(), Arc::default());
         let (mut one, mut other) = (reuse(100, &total), reuse(100, &total));
         for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
-            one.put(&ask(name), &entry(30), at as u64, 0, start);
+            one.put(&ask(name), &entry(30), (at as u64, start), 0, start);
         }
-        one.put(&ask("d"), &entry(30), 9, 0, start);
-        assert!(one.get(&ask("a"), start).is_none() && one.get(&ask("d"), start).is_some());
-        other.put(&ask("a"), &entry(30), 1, 0, start);
+        one.put(&ask("d"), &entry(30), (9, start), 0, start);
         assert!(
-            other.get(&ask("a"), start).is_none(),
+            one.get(&ask("a"), None, start).is_none() && one.get(&ask("d"), None, start).is_some()
+        );
+        other.put(&ask("a"), &entry(30), (1, start), 0, start);
+        assert!(
+            other.get(&ask("a"), None, start).is_none(),
             "a hub makes room only among its own"
         );
-        one.put(&ask("huge"), &entry(101), 10, 0, start);
-        assert!(one.get(&ask("huge"), start).is_none());
+        one.put(&ask("huge"), &entry(101), (10, start), 0, start);
+        assert!(one.get(&ask("huge"), None, start).is_none());
         assert!(total.load(Relaxed) <= 100);
         drop(one);
         assert_eq!(total.load(Relaxed), 0);
@@ -239,13 +255,26 @@ mod tests {
     fn a_later_reads_value_is_not_replaced_by_an_earlier_ones() {
         let (start, total) = (Instant::now(), Arc::default());
         let mut kept = reuse(100, &total);
-        kept.put(&ask("a"), &entry(2), 2, 0, start);
-        kept.put(&ask("a"), &entry(1), 1, 0, start);
-        assert_eq!(kept.get(&ask("a"), start).unwrap().value.bytes().len(), 2);
-        kept.put(&ask("a"), &entry(3), 3, 0, start + Duration::from_secs(1));
+        kept.put(&ask("a"), &entry(2), (2, start), 0, start);
+        kept.put(&ask("a"), &entry(1), (1, start), 0, start);
+        assert_eq!(
+            kept.get(&ask("a"), None, start)
+                .unwrap()
+                .value
+                .bytes()
+                .len(),
+            2
+        );
+        kept.put(
+            &ask("a"),
+            &entry(3),
+            (3, start),
+            0,
+            start + Duration::from_secs(1),
+        );
         // The first one's time runs out; the third's does not.
         assert!(
-            kept.get(&ask("a"), start + Duration::from_secs(5))
+            kept.get(&ask("a"), None, start + Duration::from_secs(5))
                 .is_some()
         );
         assert_eq!(total.load(Relaxed), 3);

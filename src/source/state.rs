@@ -70,6 +70,7 @@ pub(super) struct State {
 /// A read under way.
 pub(super) struct Flight {
     pub number: u64,
+    pub began: Instant,
     pub future: WeakShared<BoxFuture<'static, ReadResult>>,
     pub sent: Arc<AtomicBool>,
 }
@@ -215,7 +216,8 @@ impl State {
                 let item = Item::Entry(ask.clone());
                 let wanted = readers + self.subscriptions.waiting_for(&item, &found);
                 if landing.keep == Keep::Always || wanted > 0 {
-                    self.reuse.put(ask, entry, landing.number, wanted, now);
+                    let read = (landing.number, landing.began);
+                    self.reuse.put(ask, entry, read, wanted, now);
                 }
             }
             Err(finding) => {
@@ -235,15 +237,32 @@ impl State {
     }
 
     /// See `Hub::refresh_after`.
-    pub fn refresh_after(&mut self, asks: &[EntryAsk], now: Instant) -> Option<Instant> {
+    pub fn refresh_after(
+        &mut self,
+        asks: &[EntryAsk],
+        since: Instant,
+        now: Instant,
+    ) -> Option<Instant> {
         self.refreshed
             .retain(|_, at| now.duration_since(*at) < REFRESH_PAUSE);
-        let last = asks.iter().filter_map(|ask| self.refreshed.get(ask)).max();
-        if let Some(last) = last {
+        let unread: Vec<&EntryAsk> = asks
+            .iter()
+            .filter(|ask| !self.reuse.holds_since(ask, since))
+            .collect();
+        let last = unread
+            .iter()
+            .filter_map(|ask| self.refreshed.get(*ask))
+            .max();
+        // A read that began after the refresh was asked for is under way, or has just ended.
+        if let Some(last) = last.filter(|last| **last < since) {
             return Some(*last + REFRESH_PAUSE);
         }
+        let fresh = unread.into_iter().cloned();
+        let fresh: Vec<EntryAsk> = fresh
+            .filter(|ask| !self.refreshed.contains_key(ask))
+            .collect();
         self.refreshed
-            .extend(asks.iter().map(|ask| (ask.clone(), now)));
+            .extend(fresh.into_iter().map(|ask| (ask, now)));
         None
     }
 
@@ -263,11 +282,19 @@ impl State {
     }
 
     /// A listing of a moment ago.
-    pub fn recent_listing(&mut self, ask: &PrefixAsk, now: Instant) -> Option<Arc<Vec<Listed>>> {
+    pub fn recent_listing(
+        &mut self,
+        ask: &PrefixAsk,
+        since: Option<Instant>,
+        now: Instant,
+    ) -> Option<Arc<Vec<Listed>>> {
         let time = self.reuse_time;
         self.recent
             .retain(|_, (at, _)| now.duration_since(*at) < time);
-        self.recent.get(ask).map(|(_, listed)| listed.clone())
+        let (at, listed) = self.recent.get(ask)?;
+        since
+            .is_none_or(|since| *at >= since)
+            .then(|| listed.clone())
     }
 
     /// Keeps a listing for a moment.
@@ -314,5 +341,89 @@ impl State {
             .retain(|_, (at, _)| now.duration_since(*at) < time);
         self.flights
             .retain(|_, flight| flight.future.upgrade().is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn ask(name: &str) -> EntryAsk {
+        EntryAsk {
+            id: SecretId::Name(name.into()),
+            version: VersionSelector::Current,
+        }
+    }
+
+    fn state(now: Instant) -> State {
+        State::new(&ReadSettings::default(), Arc::default(), 0.0, now)
+    }
+
+    #[test]
+    fn refreshes_of_an_entry_are_one_read_in_ten_seconds_for_all_who_wait() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut state = state(start);
+        let (one, two) = ([ask("a")], [ask("a"), ask("b")]);
+        assert_eq!(state.refresh_after(&one, start, start), None);
+        // A thousand more, asked for a second later: all wait for the same moment, then share its read.
+        for _ in 0..1000 {
+            assert_eq!(state.refresh_after(&two, at(1), at(1)), Some(at(10)));
+        }
+        for _ in 0..1000 {
+            assert_eq!(state.refresh_after(&two, at(1), at(10)), None);
+        }
+        assert_eq!(state.refresh_after(&one, at(11), at(11)), Some(at(20)));
+        assert_eq!(state.refresh_after(&[ask("c")], at(11), at(11)), None);
+    }
+
+    #[test]
+    fn batches_are_filled_up_with_what_was_planned_and_nobody_reads_yet() {
+        let now = Instant::now();
+        let mut state = state(now);
+        for n in 0..30 {
+            state.planned.add(ask(&format!("e{n:02}")));
+            state.planned.add(ask(&format!("e{n:02}")));
+        }
+        // The first has both of its readers: it needs nobody.
+        state.planned.came(&ask("e00"));
+        state.planned.came(&ask("e00"));
+        let mut plan = Plan::default();
+        assert!(plan.add(&ask("own").id, "own".into(), None));
+        let taken: Vec<EntryAsk> = state
+            .fill_up(&mut plan, None, now)
+            .into_iter()
+            .map(|(ask, _)| ask)
+            .collect();
+        assert_eq!((taken.len(), plan.wires().len()), (19, 20));
+        assert_eq!((&taken[0], &taken[18]), (&ask("e01"), &ask("e19")));
+    }
+
+    #[test]
+    fn what_events_told_of_is_listed_until_listings_show_it() {
+        let now = Instant::now();
+        let mut state = state(now);
+        let prefix = PrefixAsk {
+            prefix: "p/".into(),
+            tags: Default::default(),
+        };
+        let member = |name: &str, version: &str| Listed {
+            name: name.into(),
+            arn: format!("arn:{name}"),
+            current_version_id: Some(version.into()),
+        };
+        state.announce(&prefix, member("p/new", "1"), now);
+        state.announce(&prefix, member("p/b", "2"), now);
+        let listing = vec![member("p/a", "1"), member("p/b", "1")];
+        let merged = state.with_announced(&prefix, listing.clone(), now);
+        assert_eq!(
+            merged,
+            [member("p/a", "1"), member("p/b", "2"), member("p/new", "1")]
+        );
+        assert_eq!(
+            state.with_announced(&prefix, listing.clone(), now + ANNOUNCED),
+            listing
+        );
     }
 }

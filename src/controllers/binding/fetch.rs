@@ -88,8 +88,10 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
 /// nothing; everything else is content with what was just read for others.
 fn reading(observed: &Observed, recipe: &Recipe) -> Reading {
     let (freshness, lane) = match (&observed.refresh, observed.asked) {
-        (Some(_), _) => (Freshness::Fresh, Lane::Urgent),
+        (Some(_), _) => (Freshness::Since(observed.refresh_since), Lane::Urgent),
         (None, true) => (Freshness::Anew, Lane::Urgent),
+        // A first sync goes before refreshes, also when it is tried again.
+        (None, false) if observed.status.secret.is_none() => (Freshness::Reuse, Lane::Urgent),
         (None, false) => (Freshness::Reuse, Lane::Routine),
     };
     Reading {
@@ -187,7 +189,8 @@ impl Reader<'_> {
     fn refresh_after(&self, asks: &BTreeSet<EntryAsk>) -> Option<Instant> {
         self.observed.refresh.as_ref()?;
         let asks: Vec<EntryAsk> = asks.iter().cloned().collect();
-        self.hub.refresh_after(&asks)
+        let since = self.observed.refresh_since;
+        self.hub.refresh_after(&asks, since)
     }
 
     /// Every member under a prefix with its current value. Listings lag behind by minutes: a member

@@ -29,6 +29,8 @@ pub struct Observed {
     pub status: Status,
     /// A refresh that was asked for and not answered yet.
     pub refresh: Option<String>,
+    /// When that refresh was first seen.
+    pub refresh_since: Instant,
     /// The Secret that its status or spec names, as the watch has it.
     pub secret: Option<Arc<SecretRow>>,
     /// Name of that Secret.
@@ -64,9 +66,23 @@ pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
         }
         std::mem::take(&mut memory.asked)
     });
+    let refresh_since = refresh_since(context, key, row.refresh.as_deref());
     Some(Observed {
         asked,
+        refresh_since,
         ..peek(context, key)?
+    })
+}
+
+/// When a token was first seen: whatever is read from then on answers it.
+fn refresh_since(context: &Context, key: &ObjectKey, token: Option<&str>) -> Instant {
+    context.remember(key, |memory| {
+        let before = memory.refresh.take();
+        let same = before.filter(|(seen, _)| Some(seen.as_str()) == token);
+        let now = Instant::now();
+        let since = same.as_ref().map_or(now, |(_, since)| *since);
+        memory.refresh = token.map(|token| (token.to_owned(), since));
+        since
     })
 }
 
@@ -82,6 +98,7 @@ pub fn peek(context: &Context, key: &ObjectKey) -> Option<Observed> {
         deleting: row.deleting,
         has_finalizer: row.has_finalizer,
         spec: row.spec().map_err(|error| undecodable(key, &error)),
+        refresh_since: Instant::now(),
         refresh: row.refresh.clone().filter(unanswered),
         secret: context
             .views
