@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// Refreshes that are asked for one after the other, as `kubectl annotate --all` does, share a read.
+const REFRESH_TOGETHER: Duration = Duration::from_millis(500);
+
 /// A member of a prefix leaves when it is found deleted twice, so far apart.
 const VANISHED: Duration = Duration::from_secs(10);
 
@@ -190,6 +193,10 @@ impl Reader<'_> {
         self.observed.refresh.as_ref()?;
         let asks: Vec<EntryAsk> = asks.iter().cloned().collect();
         let since = self.observed.refresh_since;
+        let together = since + REFRESH_TOGETHER;
+        if together > Instant::now() {
+            return Some(together);
+        }
         self.hub.refresh_after(&asks, since)
     }
 
