@@ -5,6 +5,10 @@
 //! (wiring). `telemetry` knows only `api` and may be used by every room after `core`; `cli` reads
 //! arguments and calls the rooms.
 
+// An optimised build computes the layout of a whole pass, futures within futures, at once: more than
+// the 128 steps that rustc allows by itself.
+#![recursion_limit = "256"]
+
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -1,5 +1,8 @@
 //! The binary: allocator, crypto provider, arguments, exit code.
 
+// As in the library, whose futures this crate lays out.
+#![recursion_limit = "256"]
+
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;

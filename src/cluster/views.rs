@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::{
     binding::{BindingObject, BindingRow, ObjectKey, is_newer},
+    owned::Secrets,
     rows::{SecretRow, ServiceAccountRow},
     table::Table,
 };
@@ -39,7 +40,7 @@ pub struct Views {
 struct Inner {
     bindings: Table<ObjectKey, BindingRow>,
     by_namespace: HashMap<String, BTreeSet<String>>,
-    secrets: Table<ObjectKey, SecretRow>,
+    secrets: Secrets,
     policies: Table<String, SecretAccessPolicy>,
     service_accounts: Table<ObjectKey, ServiceAccountRow>,
     namespaces: Table<String, BTreeMap<String, String>>,
@@ -87,16 +88,7 @@ impl Views {
 
     /// Managed Secrets that name this binding as theirs.
     pub fn secrets_of(&self, key: &ObjectKey) -> Vec<ObjectKey> {
-        let inner = self.inner.lock();
-        let ours = |k: &ObjectKey, r: &SecretRow| {
-            k.namespace == key.namespace && r.binding.as_ref() == Some(&key.name)
-        };
-        inner
-            .secrets
-            .iter()
-            .filter(|(k, r)| ours(k, r))
-            .map(|(k, _)| k.clone())
-            .collect()
+        self.inner.lock().secrets.of(key)
     }
 
     /// The access policies, or `None` before they were listed.
