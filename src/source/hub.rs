@@ -281,6 +281,16 @@ impl Hub {
         !self.lock().subscriptions.is_empty()
     }
 
+    /// How long ago AWS was asked about what waits longest for a look.
+    pub(super) fn oldest(&self, now: Instant) -> Option<Duration> {
+        self.lock().subscriptions.oldest(now)
+    }
+
+    /// How many entries and how many prefixes are followed.
+    pub(super) fn followed(&self) -> (usize, usize) {
+        self.lock().subscriptions.counts()
+    }
+
     /// Joins the read of this ask that is under way, or starts one.
     pub(super) fn flight(
         self: &Arc<Self>,
@@ -318,6 +328,9 @@ impl Hub {
             .get(ask)
             .filter(|f| reading.freshness != Freshness::Fresh || !f.sent.load(Relaxed));
         if let Some(running) = joinable.and_then(|flight| flight.future.upgrade()) {
+            if keep == Keep::Always {
+                self.metrics.record(SourceEvent::ReadReused);
+            }
             return running;
         }
         state.reads += 1;
