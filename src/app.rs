@@ -300,11 +300,15 @@ async fn distribute(
     }
 }
 
-/// Values whose time is over leave memory also when nobody asks for any.
+/// Values whose time is over leave memory also when nobody asks for any. What is followed is counted at the same
+/// time.
 async fn tidy(context: Arc<Context>) {
     loop {
         tokio::time::sleep(TIDY).await;
         context.sources.tidy();
+        let aws = context.metrics.aws();
+        aws.oldest_look(context.sources.oldest());
+        aws.followed(context.sources.followed());
     }
 }
 

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use keyferry::api::{ExternalSecretBinding, Reason};
+use keyferry::telemetry::metrics::Metrics;
 use serde::Deserialize;
 
 const README: &str = include_str!("../README.md");
+const METRICS: &str = include_str!("../docs/metrics.md");
 const ESTATE: &str = include_str!("../examples/estate/bindings.yaml");
 const WORKLOADS: &str = include_str!("../examples/estate/workloads.yaml");
 
@@ -41,6 +43,60 @@ fn the_readme_explains_every_reason_and_its_cure() {
             "{reason}: {cure}"
         );
     }
+}
+
+/// Rows of the tables of metrics: name, type and meaning.
+fn metrics_on_the_page() -> Vec<(String, String, String)> {
+    let rows = METRICS.lines().filter(|line| line.starts_with("| `"));
+    rows.filter_map(|row| {
+        let mut cells = row.trim_matches('|').split(" | ").map(str::trim);
+        let name = cells.next()?.trim_matches('`').to_owned();
+        let kind = cells.next()?.to_owned();
+        let meaning = cells.last()?.to_owned();
+        Some((name, kind, meaning))
+    })
+    .collect()
+}
+
+#[test]
+fn the_page_of_metrics_has_every_metric_and_no_other() {
+    let metrics = Metrics::new();
+    let registered = metrics.registered().iter();
+    let mut known: Vec<_> = registered
+        .map(|metric| (metric.name(), metric.kind.to_owned()))
+        .collect();
+    let rows = metrics_on_the_page();
+    let described = rows
+        .iter()
+        .map(|(name, kind, _)| (name.clone(), kind.clone()));
+    let mut described: Vec<_> = described.collect();
+    known.sort();
+    described.sort();
+    assert_eq!(described, known);
+    for (name, _, meaning) in rows {
+        assert!(meaning.ends_with('.'), "{name}: {meaning}");
+    }
+}
+
+#[test]
+fn queries_on_the_page_of_metrics_name_metrics_that_are() {
+    let metrics = Metrics::new();
+    let known: Vec<_> = metrics.registered().iter().collect();
+    let mut named = 0;
+    let words = METRICS.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    for word in words.filter(|word| word.starts_with("keyferry_")) {
+        let is_known = known.iter().any(|metric| {
+            let series: &[&str] = match metric.kind {
+                "histogram" => &["", "_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            let name = metric.name();
+            series.iter().any(|end| format!("{name}{end}") == word)
+        });
+        assert!(is_known, "{word}");
+        named += 1;
+    }
+    assert!(named > known.len(), "no query was found");
 }
 
 /// Reads bindings and fails on a field that the type does not know.

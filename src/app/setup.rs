@@ -26,8 +26,11 @@ use crate::{
         InstallKey, ParseSettings,
         access::{Policy, parse_policy_file},
     },
-    source::{SourceEvent, SourceMetrics, SourceSettings, Sources, TokenRequester},
-    telemetry::{http::ReadyCheck, metrics::Metrics},
+    source::{SourceEvent, SourceMetrics, SourceSettings, Sources, Sweep, TokenRequester},
+    telemetry::{
+        http::ReadyCheck,
+        metrics::{AwsMetrics, Metrics},
+    },
 };
 
 /// Pause between two looks at something that is not there yet.
@@ -194,39 +197,38 @@ async fn sources(
         );
         Box::pin(request)
     });
-    let hook = SourceMetrics::new(move |event| count(&metrics, event));
+    let hook = SourceMetrics::new(move |event| count(metrics.aws(), event));
     Sources::new(source, hook, tokens)
         .await
         .map_err(|finding| AppError::Aws(finding.to_string()))
 }
 
-fn count(metrics: &Metrics, event: SourceEvent) {
+fn count(aws: &AwsMetrics, event: SourceEvent) {
     match event {
         SourceEvent::Request {
             operation,
             outcome,
             duration,
-        } => {
-            metrics.aws_request(operation.as_str(), outcome.as_str(), duration);
-        }
-        SourceEvent::Throttled => metrics.aws_throttled(),
-        SourceEvent::Retried(operation) => metrics.aws_retried(operation.as_str()),
+        } => aws.request(operation.as_str(), outcome.as_str(), duration),
+        SourceEvent::Throttled => aws.throttled(),
+        SourceEvent::Retried(operation) => aws.retried(operation.as_str()),
         SourceEvent::Waited {
             operation,
             duration,
-        } => metrics.aws_waited(operation.as_str(), duration),
-        SourceEvent::ReadAsked => metrics.reads(1, 0),
-        SourceEvent::ReadMade => metrics.reads(0, 1),
+        } => aws.waited(operation.as_str(), duration),
+        SourceEvent::Decrypted { operation, values } => aws.decrypted(operation.as_str(), values),
+        SourceEvent::WayDenied(operation) => aws.fell_back(operation.as_str()),
+        SourceEvent::CredentialsRebuilt => aws.credentials_rebuilt(),
+        SourceEvent::ReadAsked => aws.read_asked(),
+        SourceEvent::ReadReused => aws.read_reused(),
+        SourceEvent::ReadMade => aws.read_made(),
+        SourceEvent::Swept(Sweep { items, told }) => aws.swept(items, told),
         SourceEvent::Event(outcome) => {
             let (event, outcome) = outcome.labels();
-            metrics.event(event, outcome);
+            aws.event(event, outcome);
         }
-        SourceEvent::EventLag(lag) => metrics.event_lag(lag),
-        SourceEvent::EventsUnreceived => metrics.events_unreceived(),
-        SourceEvent::ReadReused
-        | SourceEvent::WayDenied(_)
-        | SourceEvent::Swept(_)
-        | SourceEvent::CredentialsRebuilt => {}
+        SourceEvent::EventLag(lag) => aws.event_lag(lag),
+        SourceEvent::EventsUnreceived => aws.events_unreceived(),
     }
 }
 
@@ -234,6 +236,43 @@ fn count(metrics: &Metrics, event: SourceEvent) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::source::Operation;
+
+    #[test]
+    fn what_the_source_tells_is_counted() {
+        let metrics = Metrics::new();
+        let list = Operation::ListSecrets;
+        for event in [
+            SourceEvent::ReadAsked,
+            SourceEvent::ReadReused,
+            SourceEvent::ReadMade,
+            SourceEvent::WayDenied(list),
+            SourceEvent::Decrypted {
+                operation: Operation::BatchGetSecretValue,
+                values: 20,
+            },
+            SourceEvent::Swept(Sweep {
+                items: 200,
+                told: 7,
+            }),
+            SourceEvent::CredentialsRebuilt,
+        ] {
+            count(metrics.aws(), event);
+        }
+        let text = metrics.encode().unwrap();
+        for line in [
+            "keyferry_reads_asked_total 1",
+            "keyferry_reads_reused_total 1",
+            "keyferry_reads_made_total 1",
+            "keyferry_aws_fallbacks_total{operation=\"ListSecrets\"} 1",
+            "keyferry_aws_decrypts_total{operation=\"BatchGetSecretValue\"} 20",
+            "keyferry_sweep_entries_sum 200.0",
+            "keyferry_sweep_bindings_told_total 7",
+            "keyferry_aws_credentials_rebuilt_total 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no `{line}`");
+        }
+    }
 
     #[test]
     fn a_proxy_from_the_environment_obeys_no_proxy_and_one_from_the_kubeconfig_stands() {

@@ -102,6 +102,7 @@ impl Calls {
                 .send()
             })
             .await?;
+        self.decrypted(Operation::GetSecretValue, 1);
         entry(reply).ok_or(Failure::Unreadable(200))
     }
 
@@ -113,7 +114,14 @@ impl Calls {
                 call.set_secret_id_list(Some(wires.to_vec())).send()
             })
             .await?;
+        let values = reply.secret_values().len();
+        self.decrypted(Operation::BatchGetSecretValue, values);
         Ok(batch_reply(reply))
+    }
+
+    fn decrypted(&self, operation: Operation, values: usize) {
+        self.metrics
+            .record(SourceEvent::Decrypted { operation, values });
     }
 
     /// One page of ListSecrets. A filter matches more than asked (tag keys and values apart): the caller looks

@@ -295,6 +295,16 @@ impl Hub {
         !self.lock().subscriptions.is_empty()
     }
 
+    /// How long ago AWS was asked about what waits longest for a look.
+    pub(super) fn oldest(&self, now: Instant) -> Option<Duration> {
+        self.lock().subscriptions.oldest(now)
+    }
+
+    /// How many entries and how many prefixes are followed.
+    pub(super) fn followed(&self) -> (usize, usize) {
+        self.lock().subscriptions.counts()
+    }
+
     /// Joins the read of this ask that is under way, or starts one.
     pub(super) fn flight(
         self: &Arc<Self>,
@@ -333,6 +343,9 @@ impl Hub {
             since.is_none_or(|since| flight.began >= since || !flight.sent.load(Relaxed))
         });
         if let Some(running) = joinable.and_then(|flight| flight.future.upgrade()) {
+            if keep == Keep::Always {
+                self.metrics.record(SourceEvent::ReadReused);
+            }
             return running;
         }
         state.reads += 1;

@@ -34,10 +34,18 @@ pub enum SourceEvent {
     },
     /// Somebody asked for an entry.
     ReadAsked,
-    /// A read was sent to AWS: one for each entry of a batch.
+    /// A read was sent to AWS: one for each entry of a batch, also where nobody asked but a sweep or an event.
     ReadMade,
-    /// An ask was answered by a value read shortly before.
+    /// An ask needed no read of its own: a value or failure of a moment ago answered it, or a read that another
+    /// ask had begun.
     ReadReused,
+    /// AWS decrypted and returned so many values.
+    Decrypted {
+        /// The AWS operation.
+        operation: Operation,
+        /// Values of the reply.
+        values: usize,
+    },
     /// An operation is denied: it is done without from now on, for a while.
     WayDenied(Operation),
     /// A sweep has looked at what was due.

@@ -46,7 +46,7 @@ pub use errors::addressed;
 pub use hub::{Freshness, Hub, Reading};
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};
 pub use listing::Listed;
-pub use metrics::{Operation, Outcome, SourceEvent, SourceMetrics};
+pub use metrics::{Operation, Outcome, SourceEvent, SourceMetrics, Sweep};
 pub use settings::{
     OperatorIdentity, ReadSettings, SourceSettings, SweepMode, Timeouts, WebIdentity,
 };

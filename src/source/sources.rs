@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::AtomicUsize},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -28,7 +28,7 @@ use super::{
     sts::Sts,
     subscriptions::{Interest, Subscriber},
 };
-use crate::{api::Reason, core::Finding};
+use crate::{api::Reason, core::Finding, telemetry::metrics::Followed};
 
 /// Every identity and region the operator reads with.
 pub struct Sources {
@@ -196,6 +196,31 @@ impl Sources {
                 () = later => {}
             }
         }
+    }
+
+    /// How long ago AWS was asked about the entry or prefix that waits longest for a look; None: nothing is
+    /// followed.
+    pub fn oldest(&self) -> Option<Duration> {
+        let now = Instant::now();
+        self.hubs().iter().filter_map(|hub| hub.oldest(now)).max()
+    }
+
+    /// What is followed now.
+    pub fn followed(&self) -> Followed {
+        let bindings = self.lock().subscribed.len();
+        let hubs = self.hubs();
+        let counts = hubs.iter().map(|hub| hub.followed());
+        counts.fold(
+            Followed {
+                bindings,
+                ..Followed::default()
+            },
+            |all, (entries, prefixes)| Followed {
+                entries: all.entries + entries,
+                prefixes: all.prefixes + prefixes,
+                ..all
+            },
+        )
     }
 
     pub(super) fn hubs(&self) -> Vec<Arc<Hub>> {

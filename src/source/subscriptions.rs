@@ -264,6 +264,13 @@ impl Subscriptions {
         Some(now.duration_since(seen))
     }
 
+    /// How many entries and how many prefixes are followed.
+    pub fn counts(&self) -> (usize, usize) {
+        let is_entry = |item: &&Item| matches!(item, Item::Entry(_));
+        let entries = self.tracked.keys().filter(is_entry).count();
+        (entries, self.tracked.len() - entries)
+    }
+
     /// The first tick of an interval's grid that is not too soon after `now`.
     fn tick_after(&self, now: Instant, interval: Duration) -> Instant {
         let step = interval.as_secs_f64().max(0.001);

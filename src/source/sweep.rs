@@ -85,7 +85,10 @@ fn plan(asks: Vec<(EntryAsk, Duration)>, means: Means) -> Plan {
         means.may_list && matches!(means.mode, SweepMode::Auto | SweepMode::List) && worth_it;
     for (ask, interval) in asks {
         let current = ask.version == VersionSelector::Current;
-        if lists && listable(&interval) {
+        if label(&ask).is_none() {
+            // Labels tell nothing of a version that is asked for by its id.
+            plan.read.push(ask);
+        } else if lists && listable(&interval) {
             plan.list.push(ask);
         } else if means.may_describe && (!current || means.mode == SweepMode::Describe) {
             plan.describe.push(ask);
@@ -259,7 +262,14 @@ impl Hub {
 
     async fn describe(&self, ask: &EntryAsk) -> Option<Vec<Labels>> {
         let wire = self.lock().wire(&ask.id);
-        match self.calls.describe(&wire, Lane::Routine).await {
+        let place = self.places(Lane::Routine).acquire().await;
+        // Those that wait for a place need not find out too.
+        if !self.means().may_describe {
+            return None;
+        }
+        let described = self.calls.describe(&wire, Lane::Routine).await;
+        drop(place);
+        match described {
             Ok(described) if described.deleted => None,
             Ok(described) => Some(vec![Labels {
                 name: described.name,
@@ -379,6 +389,12 @@ mod tests {
         staged[0].0.version = VersionSelector::Stage("BLUE".into());
         let plan = plan(staged, means);
         assert_eq!((plan.describe.len(), plan.read.len()), (1, 1));
+        let mut pinned = asks(1, 300);
+        pinned[0].0.version = VersionSelector::Id("v1".into());
+        for mode in [SweepMode::List, SweepMode::Describe] {
+            let plan = super::plan(pinned.clone(), Means { mode, ..means });
+            assert_eq!(plan.read.len(), 1, "{mode:?}");
+        }
     }
 
     #[test]

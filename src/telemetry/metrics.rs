@@ -1,8 +1,12 @@
-//! Metrics: one registry, every name and label of ours in one file.
+//! Metrics: one registry; every name and label of ours stands here and in `metrics/aws.rs`, and is explained in
+//! `docs/metrics.md`.
 //!
 //! Labels are closed enums or words from the code, never names of entries, so that their number is
 //! bounded; only `binding_condition` has names of bindings and forgets deleted ones. Names follow
 //! the Prometheus conventions; `_total` and `_info` are added by the encoder.
+
+mod aws;
+mod registrar;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +14,18 @@ use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use aws::{AwsMetrics, Followed};
+pub use registrar::Registered;
+
+use self::registrar::Registrar;
 use super::conditions::BindingConditions;
 use crate::api::Reason;
 use crate::api::binding::WorkloadKind;
@@ -45,17 +54,6 @@ struct RolloutLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AwsLabels {
-    operation: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct WriteLabels {
     resource: &'static str,
     verb: &'static str,
@@ -66,52 +64,23 @@ struct QueueLabels {
     queue: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct EventLabels {
-    event: &'static str,
-    outcome: &'static str,
-}
-
-/// Histogram of an AWS call: 5 ms to 40 s.
-#[derive(Clone)]
-struct AwsSeconds;
-
-impl MetricConstructor<Histogram> for AwsSeconds {
-    fn new_metric(&self) -> Histogram {
-        seconds()
-    }
-}
-
 fn seconds() -> Histogram {
     Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 40.0])
-}
-
-/// Histogram of a wait in a queue: 0.1 s to an hour.
-fn lag_seconds() -> Histogram {
-    Histogram::new([0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0])
 }
 
 /// Every metric of the process. Cheap to clone; clones count into the same numbers.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
+    registered: Arc<[Registered]>,
     conditions: Arc<BindingConditions>,
     syncs: Family<SyncLabels, Counter>,
     sync_seconds: Histogram,
     secret_writes: Family<OpLabels, Counter>,
     rollouts: Family<RolloutLabels, Counter>,
-    aws_requests: Family<AwsLabels, Counter>,
-    aws_seconds: Family<OperationLabels, Histogram, AwsSeconds>,
-    aws_throttles: Counter,
-    aws_retries: Family<OperationLabels, Counter>,
-    aws_waits: Family<OperationLabels, Histogram, AwsSeconds>,
-    reads_asked: Counter,
-    reads_made: Counter,
+    aws: AwsMetrics,
     kubernetes_writes: Family<WriteLabels, Counter>,
     queue_depth: Family<QueueLabels, Gauge>,
-    events: Family<EventLabels, Counter>,
-    event_lag_seconds: Histogram,
-    event_receive_errors: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -131,113 +100,60 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Arc::default(),
+            registered: Arc::default(),
             conditions: Arc::default(),
             syncs: Family::default(),
             sync_seconds: seconds(),
             secret_writes: Family::default(),
             rollouts: Family::default(),
-            aws_requests: Family::default(),
-            aws_seconds: Family::new_with_constructor(AwsSeconds),
-            aws_throttles: Counter::default(),
-            aws_retries: Family::default(),
-            aws_waits: Family::new_with_constructor(AwsSeconds),
-            reads_asked: Counter::default(),
-            reads_made: Counter::default(),
+            aws: AwsMetrics::new(),
             kubernetes_writes: Family::default(),
             queue_depth: Family::default(),
-            events: Family::default(),
-            event_lag_seconds: lag_seconds(),
-            event_receive_errors: Counter::default(),
         };
-        metrics.registry = Arc::new(metrics.registered());
+        let registrar = metrics.register();
+        metrics.registry = Arc::new(registrar.registry);
+        metrics.registered = registrar.registered.into();
         metrics
     }
 
-    fn registered(&self) -> Registry {
-        let mut r = Registry::with_prefix(PREFIX);
+    fn register(&self) -> Registrar {
+        let mut r = Registrar::new();
         let version = [("version", env!("CARGO_PKG_VERSION"))];
-        r.register("build", "Version of the binary", Info::new(version));
-        r.register(
+        r.add("build", "Version of the binary", Info::new(version));
+        r.add(
             "syncs",
             "Passes over bindings, by the reason they ended with",
             self.syncs.clone(),
         );
-        r.register(
+        r.add(
             "sync_duration_seconds",
             "Duration of a pass over a binding",
             self.sync_seconds.clone(),
         );
-        r.register(
+        r.add(
             "secret_writes",
             "Writes to Secrets that hold data",
             self.secret_writes.clone(),
         );
-        r.register(
+        r.add(
             "rollouts",
             "Rollouts that ended, by outcome",
             self.rollouts.clone(),
         );
-        r.register(
-            "aws_requests",
-            "Requests to AWS by outcome, further attempts not counted",
-            self.aws_requests.clone(),
-        );
-        r.register(
-            "aws_request_duration_seconds",
-            "Duration of a request to AWS with all its attempts",
-            self.aws_seconds.clone(),
-        );
-        r.register(
-            "aws_throttles",
-            "Answers of AWS that asked to slow down",
-            self.aws_throttles.clone(),
-        );
-        r.register(
-            "aws_retries",
-            "Further attempts of requests to AWS",
-            self.aws_retries.clone(),
-        );
-        r.register(
-            "aws_budget_wait_seconds",
-            "Wait of an attempt for the share of the AWS quota",
-            self.aws_waits.clone(),
-        );
-        r.register(
-            "reads_asked",
-            "Values that bindings asked for",
-            self.reads_asked.clone(),
-        );
-        r.register(
-            "reads_made",
-            "Values that were asked of AWS for them",
-            self.reads_made.clone(),
-        );
-        r.register(
+        self.aws.register(&mut r);
+        r.add(
             "kubernetes_writes",
             "Writing requests to the API server",
             self.kubernetes_writes.clone(),
         );
-        r.register(
+        r.add(
             "queue_depth",
             "Keys that wait for a pass",
             self.queue_depth.clone(),
         );
-        r.register(
-            "events",
-            "Messages of the events queue, by what they were and what became of them",
-            self.events.clone(),
-        );
-        r.register(
-            "event_lag_seconds",
-            "Time a message was in the events queue until it was received",
-            self.event_lag_seconds.clone(),
-        );
-        r.register(
-            "event_receive_errors",
-            "Receives from the events queue that failed",
-            self.event_receive_errors.clone(),
-        );
-        r.register_collector(Box::new(Arc::clone(&self.conditions)));
+        r.note("binding_condition", MetricType::Gauge);
+        let conditions = Box::new(Arc::clone(&self.conditions));
+        r.registry.register_collector(conditions);
         r
     }
 
@@ -269,41 +185,6 @@ impl Metrics {
             .inc();
     }
 
-    /// AWS answered, or did not; `operation` as AWS writes it, `outcome` is `ok` or an error class.
-    pub fn aws_request(&self, operation: &'static str, outcome: &'static str, duration: Duration) {
-        self.aws_requests
-            .get_or_create(&AwsLabels { operation, outcome })
-            .inc();
-        self.aws_seconds
-            .get_or_create(&OperationLabels { operation })
-            .observe(duration.as_secs_f64());
-    }
-
-    /// AWS asked to slow down.
-    pub fn aws_throttled(&self) {
-        self.aws_throttles.inc();
-    }
-
-    /// A further attempt was sent to AWS.
-    pub fn aws_retried(&self, operation: &'static str) {
-        self.aws_retries
-            .get_or_create(&OperationLabels { operation })
-            .inc();
-    }
-
-    /// An attempt waited for its share of the quota.
-    pub fn aws_waited(&self, operation: &'static str, duration: Duration) {
-        self.aws_waits
-            .get_or_create(&OperationLabels { operation })
-            .observe(duration.as_secs_f64());
-    }
-
-    /// Bindings asked for `asked` values, of which `made` were asked of AWS.
-    pub fn reads(&self, asked: u64, made: u64) {
-        self.reads_asked.inc_by(asked);
-        self.reads_made.inc_by(made);
-    }
-
     /// A writing request went to the API server; `resource` in the plural, for example `secrets`
     /// or `externalsecretbindings/status`.
     pub fn kubernetes_write(&self, resource: &'static str, verb: &'static str) {
@@ -320,22 +201,14 @@ impl Metrics {
             .set(depth);
     }
 
-    /// A message of the events queue ended: `event` is `moved`, `deleted`, `appeared` or `ignored`, `outcome` what
-    /// became of it.
-    pub fn event(&self, event: &'static str, outcome: &'static str) {
-        self.events
-            .get_or_create(&EventLabels { event, outcome })
-            .inc();
+    /// What is counted about AWS.
+    pub fn aws(&self) -> &AwsMetrics {
+        &self.aws
     }
 
-    /// A message was in the events queue for so long.
-    pub fn event_lag(&self, lag: Duration) {
-        self.event_lag_seconds.observe(lag.as_secs_f64());
-    }
-
-    /// The events queue could not be asked.
-    pub fn events_unreceived(&self) {
-        self.event_receive_errors.inc();
+    /// Every metric there is, whether it has series yet or not.
+    pub fn registered(&self) -> &[Registered] {
+        &self.registered
     }
 
     /// What the conditions of the bindings say.

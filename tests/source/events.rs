@@ -87,18 +87,6 @@ fn moved(name: &str, version: &str) -> String {
     .to_string()
 }
 
-/// Waits for what the consumer counts.
-async fn until(done: impl Fn() -> bool) {
-    let wait = async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), wait)
-        .await
-        .expect("it never came");
-}
-
 fn outcomes(bed: &Bed, outcome: EventOutcome) -> usize {
     bed.counted(|event| *event == SourceEvent::Event(outcome))
 }

@@ -193,6 +193,18 @@ pub fn own_arn(resource: &str) -> EntryAsk {
     ))
 }
 
+/// Waits for something that is counted.
+pub async fn until(done: impl Fn() -> bool) {
+    let wait = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait)
+        .await
+        .expect("it never came");
+}
+
 /// Reads all at once.
 pub async fn read_all(hub: &Arc<Hub>, asks: &[EntryAsk]) -> Vec<Result<Arc<Entry>, Finding>> {
     futures::future::join_all(asks.iter().map(|ask| hub.read(ask, Freshness::Anew))).await

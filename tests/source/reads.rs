@@ -19,6 +19,7 @@ async fn fifty_asks_for_one_entry_are_one_read() {
     assert_eq!(bed.calls(), (1, 0, 0));
     assert_eq!(bed.counted(|e| *e == SourceEvent::ReadAsked), 50);
     assert_eq!(bed.counted(|e| *e == SourceEvent::ReadMade), 1);
+    assert_eq!(bed.counted(|e| *e == SourceEvent::ReadReused), 49);
 }
 
 #[tokio::test]
