@@ -37,7 +37,7 @@ pub struct ExternalSecretBindingStatus {
     /// The entries the Secret was made from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceStatus>,
-    /// Which region serves instead of the binding's own; absent while its own does.
+    /// The region that was read last instead of the binding's own; absent when its own was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverStatus>,
     /// The workloads that use the Secret.

@@ -126,7 +126,8 @@ impl Sources {
                 "Set spec.source.region, or AWS_REGION on the operator.",
             )
         })?;
-        let sts_region = self.own_region().unwrap_or(region);
+        let sts_region = ask.sts_region.as_deref().or(self.own_region());
+        let sts_region = sts_region.unwrap_or(region);
         let key = HubKey {
             credentials: ask.credential_key(sts_region),
             region: region.to_owned(),

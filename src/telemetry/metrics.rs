@@ -72,6 +72,11 @@ struct EventLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
 /// Histogram of an AWS call: 5 ms to 40 s.
 #[derive(Clone)]
 struct AwsSeconds;
@@ -107,6 +112,7 @@ pub struct Metrics {
     aws_waits: Family<OperationLabels, Histogram, AwsSeconds>,
     reads_asked: Counter,
     reads_made: Counter,
+    failovers: Family<OutcomeLabels, Counter>,
     kubernetes_writes: Family<WriteLabels, Counter>,
     queue_depth: Family<QueueLabels, Gauge>,
     events: Family<EventLabels, Counter>,
@@ -143,6 +149,7 @@ impl Metrics {
             aws_waits: Family::new_with_constructor(AwsSeconds),
             reads_asked: Counter::default(),
             reads_made: Counter::default(),
+            failovers: Family::default(),
             kubernetes_writes: Family::default(),
             queue_depth: Family::default(),
             events: Family::default(),
@@ -211,6 +218,11 @@ impl Metrics {
             "reads_made",
             "Values that were asked of AWS for them",
             self.reads_made.clone(),
+        );
+        r.register(
+            "failovers",
+            "Passes whose region did not answer, by what the failover regions brought",
+            self.failovers.clone(),
         );
         r.register(
             "kubernetes_writes",
@@ -302,6 +314,14 @@ impl Metrics {
     pub fn reads(&self, asked: u64, made: u64) {
         self.reads_asked.inc_by(asked);
         self.reads_made.inc_by(made);
+    }
+
+    /// The region of a pass did not answer; `outcome`: a failover region `served`, its versions were `refused`, or it
+    /// went `unserved`.
+    pub fn failed_over(&self, outcome: &'static str) {
+        self.failovers
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
     }
 
     /// A writing request went to the API server; `resource` in the plural, for example `secrets`

@@ -15,6 +15,7 @@ fn every_metric_appears_under_its_name() {
     metrics.aws_retried("ListSecrets");
     metrics.aws_waited("ListSecrets", Duration::from_millis(30));
     metrics.reads(1_000, 200);
+    metrics.failed_over("served");
     metrics.kubernetes_write("secrets", "update");
     metrics.queue_depth("bindings", 7);
     metrics.event("moved", "done");
@@ -39,6 +40,7 @@ fn every_metric_appears_under_its_name() {
         "keyferry_aws_budget_wait_seconds_count{operation=\"ListSecrets\"} 1",
         "keyferry_reads_asked_total 1000",
         "keyferry_reads_made_total 200",
+        "keyferry_failovers_total{outcome=\"served\"} 1",
         "keyferry_kubernetes_writes_total{resource=\"secrets\",verb=\"update\"} 1",
         "keyferry_queue_depth{queue=\"bindings\"} 7",
         "keyferry_events_total{event=\"moved\",outcome=\"done\"} 1",
