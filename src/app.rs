@@ -28,7 +28,7 @@ use crate::{
     source::Subscriber,
     telemetry::{
         http::{Endpoints, Heartbeat, Readiness, Server},
-        metrics::Metrics,
+        metrics::{Followed, Metrics},
     },
 };
 
@@ -308,7 +308,12 @@ async fn tidy(context: Arc<Context>) {
         context.sources.tidy();
         let aws = context.metrics.aws();
         aws.oldest_look(context.sources.oldest());
-        aws.followed(context.sources.followed());
+        let (bindings, entries, prefixes) = context.sources.followed();
+        aws.followed(Followed {
+            bindings,
+            entries,
+            prefixes,
+        });
     }
 }
 

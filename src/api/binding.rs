@@ -69,6 +69,10 @@ pub struct Source {
     /// AWS region, for example `ap-northeast-2`. Default: the operator's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Regions with replicas of the entries. They are asked in this order, and only while the first region does not
+    /// answer or answers with faults of its own; never because it denies a read or has no such entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failover_regions: Vec<String>,
     /// ServiceAccount of this namespace whose IRSA role reads the entries (off unless the install allows it).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,

@@ -91,6 +91,8 @@ pub const EXTERNAL_ID_CHARS: i64 = 1_224;
 pub const SESSION_TAGS: i64 = 49;
 /// Characters of a region.
 pub const REGION_CHARS: i64 = 32;
+/// Regions a binding may fall back on, asked one after the other.
+pub const FAILOVER_REGIONS: i64 = 5;
 
 /// Items of each list of a `SecretAccessPolicy`.
 pub const POLICY_ITEMS: i64 = 200;

@@ -37,6 +37,9 @@ pub struct ExternalSecretBindingStatus {
     /// The entries the Secret was made from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceStatus>,
+    /// The region that was read last instead of the binding's own; absent when its own was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<FailoverStatus>,
     /// The workloads that use the Secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollouts: Vec<RolloutStatus>,
@@ -84,6 +87,16 @@ pub struct SourceStatus {
     pub version_id: String,
     /// Region it was read from.
     pub region: String,
+}
+
+/// A region that serves while the binding's own does not.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailoverStatus {
+    /// The region.
+    pub region: String,
+    /// Since when.
+    pub since: Time,
 }
 
 /// One workload that uses the Secret.

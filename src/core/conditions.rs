@@ -15,7 +15,10 @@ use super::{
 };
 use crate::api::{
     Reason,
-    status::{ExternalSecretBindingStatus as Status, SecretStatus, SourceStatus, condition},
+    status::{
+        ExternalSecretBindingStatus as Status, FailoverStatus, SecretStatus, SourceStatus,
+        condition,
+    },
 };
 
 /// What one pass over a binding came to.
@@ -42,6 +45,8 @@ pub struct InSync {
     pub sources: Vec<SourceStatus>,
     /// What a person should know all the same (an interval that was raised); may be empty.
     pub note: String,
+    /// The region that stands in for the binding's own.
+    pub failover: Option<String>,
 }
 
 /// One pass, for the status.
@@ -114,7 +119,8 @@ fn ready_follows_rollouts(next: &mut Status) {
     let failed = failed
         .filter(|c| c.status == "False")
         .map(|c| c.message.clone());
-    let in_sync = next.secret.as_ref().map(serving);
+    let failover = next.failover.as_ref();
+    let in_sync = next.secret.as_ref().map(|secret| serving(secret, failover));
     let Some(at) = find(condition::READY) else {
         return;
     };
@@ -154,6 +160,10 @@ fn in_sync(next: &mut Status, previous: &Status, pass: &Pass<'_>, facts: &InSync
     next.identity = Some(facts.identity.clone());
     next.secret = Some(facts.secret.clone());
     next.sources.clone_from(&facts.sources);
+    next.failover = facts
+        .failover
+        .as_ref()
+        .map(|region| stands_in(previous, region, pass.now));
     next.conditions
         .retain(|c| c.type_ != condition::RECONCILING && c.type_ != condition::STALLED);
     let set = Set {
@@ -166,7 +176,7 @@ fn in_sync(next: &mut Status, previous: &Status, pass: &Pass<'_>, facts: &InSync
         condition::READY,
         "True",
         Reason::Synced,
-        &serving(&facts.secret),
+        &serving(&facts.secret, next.failover.clone().as_ref()),
     );
     let versions = match facts.sources.len() {
         0 => "No source gave a value.".to_owned(),
@@ -177,14 +187,26 @@ fn in_sync(next: &mut Status, previous: &Status, pass: &Pass<'_>, facts: &InSync
     set.condition(next, condition::SYNCED, "True", Reason::Synced, &message);
 }
 
-fn serving(secret: &SecretStatus) -> String {
+fn serving(secret: &SecretStatus, failover: Option<&FailoverStatus>) -> String {
     let keys = if secret.key_count == 1 { "key" } else { "keys" };
-    format!(
+    let holds = format!(
         "Secret {} holds {} {keys} at revision {}.",
         secret.name,
         secret.key_count,
         revision::shown(&secret.revision)
-    )
+    );
+    let served = failover.map(|by| format!("Served by {} since {}.", by.region, by.since.0));
+    join(&holds, &served.unwrap_or_default())
+}
+
+/// The time stays while the region does: no write for a clock.
+fn stands_in(previous: &Status, region: &str, now: Timestamp) -> FailoverStatus {
+    let known = previous.failover.as_ref();
+    let known = known.filter(|failover| failover.region == region);
+    known.cloned().unwrap_or_else(|| FailoverStatus {
+        region: region.to_owned(),
+        since: Time(now),
+    })
 }
 
 fn failed(

@@ -47,7 +47,27 @@ pub fn transitions(before: &Status, after: &Status) -> Vec<Note> {
     .into_iter()
     .filter_map(|(kind, action)| transition(before, after, kind, action))
     .chain(new_revision(before, after))
+    .chain(other_region(before, after))
     .collect()
+}
+
+/// Another region serves than before.
+fn other_region(before: &Status, after: &Status) -> Option<Note> {
+    let region = |status: &Status| status.failover.as_ref().map(|by| by.region.clone());
+    let (was, is) = (region(before), region(after));
+    if was == is {
+        return None;
+    }
+    Some(match is {
+        Some(region) => {
+            let text = format!("Served by {region}: the binding's own region does not answer.");
+            Note::new(true, Reason::AwsUnavailable, "Failover", &text)
+        }
+        None => {
+            let text = "Served by the binding's own region again.";
+            Note::new(false, Reason::Synced, "Failover", text)
+        }
+    })
 }
 
 /// The event about keys that new bytes no longer have.
@@ -104,7 +124,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     use super::*;
-    use crate::api::status::SecretStatus;
+    use crate::api::status::{FailoverStatus, SecretStatus};
 
     fn status(kind: &str, value: &str, reason: Reason) -> Status {
         Status {
@@ -151,6 +171,28 @@ mod tests {
         };
         assert_eq!(transitions(&with("a", "r1"), &with("a", "r2")).len(), 1);
         assert_eq!(transitions(&with("a", "r1"), &with("b", "r2")).len(), 0);
+    }
+
+    #[test]
+    fn another_region_is_told_and_so_is_the_way_back() {
+        let by = |region: Option<&str>| Status {
+            failover: region.map(|region| FailoverStatus {
+                region: region.to_owned(),
+                since: Time(jiff::Timestamp::UNIX_EPOCH),
+            }),
+            ..Status::default()
+        };
+        let told = |before, after| {
+            let notes = transitions(&by(before), &by(after));
+            let note = |note: Note| (note.warning, note.reason, note.text.contains("r1"));
+            notes.into_iter().map(note).collect::<Vec<_>>()
+        };
+        assert_eq!(told(None, None), []);
+        assert_eq!(told(Some("r1"), Some("r1")), []);
+        let away = [(true, Reason::AwsUnavailable, true)];
+        assert_eq!(told(None, Some("r1")), away);
+        assert_eq!(told(Some("r2"), Some("r1")), away);
+        assert_eq!(told(Some("r1"), None), [(false, Reason::Synced, false)]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Finding {
     pub cure: String,
     /// How long AWS or the API server asked us to wait at least.
     pub retry_after: Option<std::time::Duration>,
+    /// AWS gave no answer, or answered with a fault of its own: another region may do better.
+    pub outage: bool,
 }
 
 impl Finding {
@@ -26,6 +28,7 @@ impl Finding {
             fact: fact.into(),
             cure: cure.into(),
             retry_after: None,
+            outage: false,
         }
     }
 }

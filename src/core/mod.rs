@@ -8,6 +8,7 @@ pub mod conditions;
 pub mod duration;
 pub mod entry;
 pub mod events;
+pub mod failover;
 pub mod finding;
 pub mod gate;
 pub mod glob;

@@ -116,6 +116,7 @@ fn parse_spec(
         suspended: spec.suspend.unwrap_or(false),
     };
     recipe.identity.region = source::region(recipe.identity.region.take(), &recipe.asks())?;
+    source::failover_is_elsewhere(&recipe.identity)?;
     Ok(recipe)
 }
 

@@ -63,6 +63,8 @@ impl Recipe {
 pub struct IdentityRecipe {
     /// From `source.region`, else from the ARNs of the references (which must agree); None: the operator's.
     pub region: Option<String>,
+    /// Regions with replicas, in the order in which they are asked while `region` does not answer.
+    pub failover: Vec<String>,
     /// ServiceAccount in the binding's namespace.
     pub service_account: Option<String>,
     /// Role assumed on top.

@@ -53,6 +53,11 @@ fn at_version(ask: &EntryAsk, source: &SourceStatus) -> Option<String> {
     }
 }
 
+/// Whether a status records an entry that an id may mean.
+pub fn holds(sources: &[SourceStatus], id: &SecretId) -> bool {
+    sources.iter().any(|source| may_be(id, &source.secret))
+}
+
 /// Whether a name is that of an id. An ARN may or may not end in AWS's hyphen and six characters.
 fn may_be(id: &SecretId, name: &str) -> bool {
     match id {
@@ -64,7 +69,8 @@ fn may_be(id: &SecretId, name: &str) -> bool {
     }
 }
 
-fn is_optional(recipe: &Recipe, ask: &EntryAsk) -> bool {
+/// Whether everything that reads an entry can do without it.
+pub fn is_optional(recipe: &Recipe, ask: &EntryAsk) -> bool {
     let keys = recipe.keys.iter().filter(|key| key.ask == *ask);
     let groups = recipe.groups.iter().filter(
         |group| matches!(&group.from, GroupSource::Entry { ask: other, .. } if other == ask),
@@ -136,6 +142,15 @@ mod tests {
                 None,
                 "{why}"
             );
+        }
+    }
+
+    #[test]
+    fn an_entry_is_held_by_its_name_only() {
+        let record = sources(&[("ns/b", "1")]);
+        let id = |text: &str| crate::core::parse_reference(text).unwrap().ask.id;
+        for (text, expected) in [("ns/b", true), (ARN, true), ("ns/bb", false), ("ns", false)] {
+            assert_eq!(holds(&record, &id(text)), expected, "{text}");
         }
     }
 

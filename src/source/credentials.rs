@@ -144,11 +144,13 @@ impl Credentials {
 }
 
 fn late() -> Finding {
-    Finding::new(
+    let mut finding = Finding::new(
         Reason::AwsUnavailable,
         "AWS credentials did not come in time.",
         "If it lasts, check the network path to STS and to the API server.",
-    )
+    );
+    finding.outage = true;
+    finding
 }
 
 /// The session in use, shared with the clients that sign with it.

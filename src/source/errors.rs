@@ -229,6 +229,7 @@ pub(super) fn server_fault(refusal: &Refusal, operation: Operation, region: &str
         "",
     );
     finding.retry_after = refusal.retry_after;
+    finding.outage = true;
     finding
 }
 
@@ -305,7 +306,10 @@ pub(super) fn unavailable(
             "If it lasts, check the network path, proxy and NetworkPolicy.",
         ),
     };
-    Finding::new(Reason::AwsUnavailable, fact, cure)
+    let mut finding = Finding::new(Reason::AwsUnavailable, fact, cure);
+    // What a proxy means, or a certificate that nobody trusts, is no outage of the region.
+    finding.outage = failure.may_pass();
+    finding
 }
 
 #[cfg(test)]

@@ -76,6 +76,7 @@ fn every_refusal_has_its_reason_fact_and_cure() {
     ] {
         let got = finding(&Failure::Refused(refusal(code, &message)), &name, &version);
         assert_eq!(got.reason, reason, "{code} {message}");
+        assert_eq!(got.outage, reason == AwsUnavailable, "{code} {message}");
         assert!(got.fact.contains(fact), "{code}: {got}");
         assert!(got.cure.contains(cure) && got.cure.is_empty() == cure.is_empty(), "{code}: {got}");
     }
@@ -99,23 +100,29 @@ fn credentials_of_nobody_known_are_the_operators() {
 #[test]
 fn no_answer_is_told_apart() {
     let name = SecretId::Name("a".into());
-    for (failure, fact) in [
+    for (failure, fact, outage) in [
         (
             Failure::Timeout,
             "did not answer GetSecretValue within 20 s.",
+            true,
         ),
-        (Failure::Unreachable, "cannot be reached."),
+        (Failure::Unreachable, "cannot be reached.", true),
         (
             Failure::Untrusted,
             "certificate of Secrets Manager in ap-northeast-2 is not trusted.",
+            false,
         ),
         (
             Failure::Unreadable(502),
             "something that cannot be read (HTTP 502).",
+            true,
         ),
+        (Failure::Unreadable(200), "(HTTP 200).", true),
+        (Failure::Unreadable(403), "(HTTP 403).", false),
     ] {
         let got = finding(&failure, &name, &VersionSelector::Current);
         assert_eq!(got.reason, Reason::AwsUnavailable);
+        assert_eq!(got.outage, outage, "{got}");
         assert!(got.fact.contains(fact), "{got}");
     }
 }

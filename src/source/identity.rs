@@ -11,6 +11,8 @@ pub struct IdentityAsk {
     pub namespace: String,
     /// Region of the entries; None: the operator's.
     pub region: Option<String>,
+    /// Region whose STS is asked; None: the operator's. A failover region brings its own.
+    pub sts_region: Option<String>,
     /// The namespace's ServiceAccount to read as; None: the operator's own identity.
     pub service_account: Option<ServiceAccountIdentity>,
     /// Role assumed from the identity above.

@@ -28,7 +28,7 @@ use super::{
     sts::Sts,
     subscriptions::{Interest, Subscriber},
 };
-use crate::{api::Reason, core::Finding, telemetry::metrics::Followed};
+use crate::{api::Reason, core::Finding};
 
 /// Every identity and region the operator reads with.
 pub struct Sources {
@@ -126,7 +126,8 @@ impl Sources {
                 "Set spec.source.region, or AWS_REGION on the operator.",
             )
         })?;
-        let sts_region = self.own_region().unwrap_or(region);
+        let sts_region = ask.sts_region.as_deref().or(self.own_region());
+        let sts_region = sts_region.unwrap_or(region);
         let key = HubKey {
             credentials: ask.credential_key(sts_region),
             region: region.to_owned(),
@@ -205,22 +206,14 @@ impl Sources {
         self.hubs().iter().filter_map(|hub| hub.oldest(now)).max()
     }
 
-    /// What is followed now.
-    pub fn followed(&self) -> Followed {
+    /// How many bindings are followed now, and how many entries and prefixes for them.
+    pub fn followed(&self) -> (usize, usize, usize) {
         let bindings = self.lock().subscribed.len();
         let hubs = self.hubs();
         let counts = hubs.iter().map(|hub| hub.followed());
-        counts.fold(
-            Followed {
-                bindings,
-                ..Followed::default()
-            },
-            |all, (entries, prefixes)| Followed {
-                entries: all.entries + entries,
-                prefixes: all.prefixes + prefixes,
-                ..all
-            },
-        )
+        counts.fold((bindings, 0, 0), |all, (entries, prefixes)| {
+            (all.0, all.1 + entries, all.2 + prefixes)
+        })
     }
 
     pub(super) fn hubs(&self) -> Vec<Arc<Hub>> {

@@ -18,6 +18,7 @@ fn every_metric_appears_under_its_name() {
     aws.decrypted("BatchGetSecretValue", 19);
     aws.fell_back("ListSecrets");
     aws.credentials_rebuilt();
+    aws.failed_over("served");
     (0..5).for_each(|_| aws.read_asked());
     (0..4).for_each(|_| aws.read_reused());
     aws.read_made();
@@ -53,6 +54,7 @@ fn every_metric_appears_under_its_name() {
         "keyferry_aws_decrypts_total{operation=\"BatchGetSecretValue\"} 19",
         "keyferry_aws_fallbacks_total{operation=\"ListSecrets\"} 1",
         "keyferry_aws_credentials_rebuilt_total 1",
+        "keyferry_failovers_total{outcome=\"served\"} 1",
         "keyferry_reads_asked_total 5",
         "keyferry_reads_reused_total 4",
         "keyferry_reads_made_total 1",

@@ -15,6 +15,7 @@ mod batches;
 mod case;
 mod credentials;
 mod deletion;
+mod failover;
 mod identity;
 mod leaks;
 mod memory;
@@ -73,12 +74,14 @@ fn phases(threads: usize) -> Vec<Phase> {
         identity::tests(),
         policy::tests(),
         templates::tests(),
+        failover::tests(),
         steady::tests(),
     ];
     let own = [
         batches::own(),
         restarts::tests(),
         credentials::own(),
+        failover::own(),
         identity::own(),
         policy::own(),
         stalls::tests(),

@@ -262,7 +262,7 @@ impl Issuer {
         jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
     }
 
-    fn requester(self: &Arc<Self>) -> TokenRequester {
+    pub fn requester(self: &Arc<Self>) -> TokenRequester {
         let issuer = self.clone();
         Arc::new(move |namespace, account| {
             issuer.requested.fetch_add(1, Relaxed);

@@ -4,6 +4,7 @@
 mod budget;
 mod environment;
 mod events;
+mod failover;
 mod failures;
 mod following;
 mod hints;

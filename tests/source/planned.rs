@@ -141,29 +141,6 @@ async fn an_entry_that_fails_is_one_call_for_all_and_one_more_when_its_time_is_o
     assert_eq!(bed.calls(), (1, 0, 0));
 }
 
-#[tokio::test]
-async fn refreshes_that_people_ask_for_are_one_in_ten_seconds_for_each_entry() {
-    let bed = Bed::start().await;
-    let hub = bed.hub().await;
-    let (a, b, c) = (name("a"), name("b"), name("c"));
-    assert_eq!(hub.refresh_after(&[a.clone(), b.clone()]), None);
-    let later = hub
-        .refresh_after(std::slice::from_ref(&b))
-        .expect("not now");
-    for asks in [vec![a.clone()], vec![b, c.clone()]] {
-        assert_eq!(
-            hub.refresh_after(&asks),
-            Some(later),
-            "from the first one on"
-        );
-    }
-    // What had to wait has not used up anything.
-    assert_eq!(hub.refresh_after(&[c]), None);
-    tokio::time::sleep_until(later.into()).await;
-    assert_eq!(hub.refresh_after(std::slice::from_ref(&a)), None);
-    assert!(hub.refresh_after(&[a]).is_some());
-}
-
 fn described(bed: &Bed) -> u64 {
     bed.aws.count("DescribeSecret")
 }

@@ -25,6 +25,7 @@ fn object() -> Vec<Node> {
             stale_after_interval(),
             regions_agree_with_source(),
             regions_agree(),
+            failover_is_elsewhere(),
             template_repeats_no_key(),
         ]),
         Node::text("spec.refreshInterval", limits::DURATION_CHARS).rules(
@@ -123,6 +124,18 @@ fn regions_agree() -> Rule {
     )
 }
 
+/// The same for a region that the ARNs choose. One rule for `source.region` alone would not see them.
+fn failover_is_elsewhere() -> Rule {
+    let elsewhere = "self.source.failoverRegions.all(f, !r.contains(':secretsmanager:' + f + ':'))";
+    must(
+        format!(
+            "!has(self.source) || !has(self.source.failoverRegions) || ((!has(self.data) || self.data.map(d, d.from.secret).all(r, {elsewhere})) && (!has(self.dataFrom) || self.dataFrom.filter(d, has(d.secret)).map(d, d.secret).all(r, {elsewhere})))"
+        ),
+        "must not hold the region that the ARNs of the references name: it is asked first anyway",
+    )
+    .at(".source.failoverRegions")
+}
+
 /// Two values for one key would need an order to choose by; dropping the fetched one says it plainly.
 fn template_repeats_no_key() -> Rule {
     let clash =
@@ -136,11 +149,24 @@ fn template_repeats_no_key() -> Rule {
 
 fn source() -> Vec<Node> {
     vec![
-        Node::object("spec.source").rules([must(
-            "has(self.roleArn) || (!has(self.externalId) && !has(self.sessionTags))",
-            "`externalId` and `sessionTags` are sent when a role is assumed: set `roleArn` too",
-        )]),
+        Node::object("spec.source").rules([
+            must(
+                "has(self.roleArn) || (!has(self.externalId) && !has(self.sessionTags))",
+                "`externalId` and `sessionTags` are sent when a role is assumed: set `roleArn` too",
+            ),
+            must(
+                "!has(self.region) || !has(self.failoverRegions) || !(self.region in self.failoverRegions)",
+                "must not hold `source.region` itself: it is asked first anyway",
+            )
+            .at(".failoverRegions"),
+        ]),
         Node::text("spec.source.region", limits::REGION_CHARS).rules([shapes::region()]),
+        Node::list("spec.source.failoverRegions", limits::FAILOVER_REGIONS).rules([must(
+            "self.all(r, self.exists_one(other, other == r))",
+            "must not name a region twice",
+        )]),
+        Node::text("spec.source.failoverRegions[]", limits::REGION_CHARS)
+            .rules([shapes::region()]),
         Node::text("spec.source.serviceAccountName", 253).rules([shapes::object_name()]),
         Node::text("spec.source.roleArn", limits::ROLE_ARN_CHARS).rules([shapes::role_arn()]),
         Node::text_between("spec.source.externalId", 2, limits::EXTERNAL_ID_CHARS).rules([must(

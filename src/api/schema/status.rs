@@ -20,6 +20,7 @@ pub(in crate::api) fn nodes() -> Vec<Node> {
         Node::text("status.sources[].secret", limits::REFERENCE_CHARS),
         Node::text_or_empty("status.sources[].versionId", 128),
         Node::text_or_empty("status.sources[].region", 63),
+        Node::text_or_empty("status.failover.region", 63),
         Node::list_by("status.rollouts", &["kind", "name"], limits::ROLLOUTS),
         Node::text("status.rollouts[].kind", 63),
         Node::text("status.rollouts[].name", 253),

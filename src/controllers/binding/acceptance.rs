@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Observed, Stop, fetch::Read, versions};
+use super::{Observed, Stop, failover, fetch::Read, versions};
 use crate::{
     controllers::context::Context,
     core::{
-        EntryAsk, Recipe, VersionSelector, annotations::Marks, parse_reference,
-        sources::version_mark, write_plan,
+        EntryAsk, Recipe, VersionSelector,
+        annotations::Marks,
+        parse_reference,
+        sources::{SourceVersion, version_mark},
+        write_plan,
     },
 };
 
@@ -22,6 +25,9 @@ pub async fn accept(
     recipe: &Recipe,
     read: &Read,
 ) -> Result<(), Stop> {
+    if let Some(outage) = &read.instead_of {
+        return failover::accept(context, observed, recipe, read, outage).await;
+    }
     for (ask, version) in doubtful(context, observed, recipe, read).await? {
         if !read.hub.confirm(&ask, &version).await {
             tracing::info!(binding = %observed.key, "AWS answered with an old version: asked again");
@@ -38,33 +44,12 @@ async fn doubtful(
     recipe: &Recipe,
     read: &Read,
 ) -> Result<Vec<(EntryAsk, String)>, Stop> {
-    let status = &observed.status;
-    let is_recorded = |version_id: &str| {
-        let mark = version_mark(&context.install_key, version_id);
-        status
-            .sources
-            .iter()
-            .any(|source| source.version_id == mark)
-    };
-    let moved: Vec<_> = versions::of(read)
-        .into_iter()
-        .filter(|source| !is_recorded(source.version_id))
-        .collect();
-    let written = status
-        .secret
-        .as_ref()
-        .is_some_and(|secret| secret.name == recipe.target.name);
-    if moved.is_empty() || !written {
+    let versions = versions::of(read);
+    let moved = moved(context, observed, &versions);
+    if moved.is_empty() || !is_written(observed, recipe) {
         return Ok(Vec::new());
     }
-    let meta = context
-        .secrets
-        .get_meta(&observed.key.namespace, &recipe.target.name)
-        .await
-        .map_err(Stop::Cluster)?;
-    let annotations = meta.and_then(|meta| meta.annotations).unwrap_or_default();
-    let claim = observed.claim(recipe);
-    let known = Marks::parse(&annotations, write_plan::scope(&claim)).sources;
+    let known = marks(context, observed, recipe).await?.sources;
     let doubted = moved
         .into_iter()
         .filter(|source| known.doubts(&context.install_key, source));
@@ -89,4 +74,37 @@ async fn doubtful(
         Some((EntryAsk { id, version }, source.version_id.to_owned()))
     });
     Ok(asked.collect())
+}
+
+/// The versions that the status does not record.
+pub fn moved<'a>(
+    context: &Context,
+    observed: &Observed,
+    read: &[SourceVersion<'a>],
+) -> Vec<SourceVersion<'a>> {
+    let recorded = &observed.status.sources;
+    let is_recorded = |version_id: &str| {
+        let mark = version_mark(&context.install_key, version_id);
+        recorded.iter().any(|source| source.version_id == mark)
+    };
+    let moved = read.iter().filter(|source| !is_recorded(source.version_id));
+    moved.copied().collect()
+}
+
+/// Whether the status speaks of the Secret that the recipe names.
+pub fn is_written(observed: &Observed, recipe: &Recipe) -> bool {
+    let secret = observed.status.secret.as_ref();
+    secret.is_some_and(|secret| secret.name == recipe.target.name)
+}
+
+/// What is recorded on the Secret.
+pub async fn marks(context: &Context, observed: &Observed, recipe: &Recipe) -> Result<Marks, Stop> {
+    let meta = context
+        .secrets
+        .get_meta(&observed.key.namespace, &recipe.target.name)
+        .await
+        .map_err(Stop::Cluster)?;
+    let annotations = meta.and_then(|meta| meta.annotations).unwrap_or_default();
+    let claim = observed.claim(recipe);
+    Ok(Marks::parse(&annotations, write_plan::scope(&claim)))
 }

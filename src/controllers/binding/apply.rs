@@ -38,6 +38,8 @@ pub struct Applied {
     pub secret: SecretStatus,
     /// The versions it was made from.
     pub sources: Vec<SourceStatus>,
+    /// The region that stood in for the binding's own.
+    pub failover: Option<String>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// A Secret of a former name is to be looked at again: nobody tells when it is no longer used.
@@ -78,6 +80,7 @@ pub async fn apply(
         identity: read.caller.arn.clone(),
         secret,
         sources: sources.clone(),
+        failover: read.instead_of.as_ref().map(|_| read.region.clone()),
         notes: notes(recipe, rendered).chain(former.notes).collect(),
         former_in_use: former.in_use,
         conflict,

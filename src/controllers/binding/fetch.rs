@@ -9,18 +9,15 @@ use std::{
 use futures::future::join_all;
 use parking_lot::Mutex;
 
-use super::{Observed, Stop, gatekeeper::Gatekeeper};
+use super::{Observed, Stop, failover, gatekeeper::Gatekeeper, identity};
 use crate::{
     api::Reason,
-    cluster::ObjectKey,
     controllers::context::Context,
     core::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
         reference::parse_reference,
     },
-    source::{
-        Caller, Freshness, Hub, IdentityAsk, Lane, Reading, ServiceAccountIdentity, addressed,
-    },
+    source::{Caller, Freshness, Hub, Lane, Reading, addressed},
 };
 
 /// Refreshes that are asked for one after the other, as `kubectl annotate --all` does, share a read.
@@ -38,8 +35,10 @@ pub struct Read {
     pub caller: Caller,
     /// Region of the reads.
     pub region: String,
-    /// Where more can be read as the same caller.
+    /// Reads of the binding's own region, as the same caller.
     pub hub: Arc<Hub>,
+    /// Why that region was stood in for by another one.
+    pub instead_of: Option<Finding>,
 }
 
 /// Reads everything the recipe names.
@@ -53,17 +52,30 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
     };
     let gatekeeper = Gatekeeper::new(context, observed, recipe).map_err(failed)?;
     gatekeeper.before_any_call(recipe).map_err(failed)?;
-    let identity = identity(context, observed, recipe).map_err(failed)?;
+    let identity = identity::identity(context, observed, recipe).map_err(failed)?;
     let hub = context.sources.hub(&identity).await.map_err(failed)?;
+    let own = read_at_home(context, observed, recipe, gatekeeper, &hub).await;
+    match failover::wanted(recipe, &own) {
+        None => own,
+        Some(outage) => {
+            failover::serve(context, observed, recipe, &identity, &hub, outage, own).await
+        }
+    }
+}
+
+/// Reads everything in the binding's own region.
+async fn read_at_home(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    gatekeeper: Gatekeeper<'_>,
+    hub: &Arc<Hub>,
+) -> Result<Read, Stop> {
+    let (namespace, name) = (&observed.key.namespace, &observed.key.name);
+    let failed = |finding| Stop::Failed(addressed(finding, namespace, name));
     let caller = hub.caller().await.map_err(failed)?;
-    let reader = Reader {
-        context,
-        observed,
-        gatekeeper: gatekeeper.with(&caller.account, hub.region()),
-        hub: &hub,
-        reading: reading(observed, recipe),
-        later: Mutex::default(),
-    };
+    let gatekeeper = gatekeeper.with(&caller.account, hub.region());
+    let reader = Reader::new(context, observed, recipe, gatekeeper, hub);
     let asks = recipe.asks();
     if let Some(at) = reader.refresh_after(&asks) {
         return Err(Stop::Later(at));
@@ -83,8 +95,22 @@ pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> R
         values,
         caller,
         region: hub.region().to_owned(),
-        hub,
+        hub: hub.clone(),
+        instead_of: None,
     })
+}
+
+/// Every read that failed.
+pub fn failures(values: &Fetched) -> impl Iterator<Item = &Finding> {
+    let entries = values.entries.values().filter_map(|r| r.as_ref().err());
+    entries.chain(values.listings.values().filter_map(|r| r.as_ref().err()))
+}
+
+/// Every entry that was read.
+pub fn good(values: &Fetched) -> impl Iterator<Item = &Arc<Entry>> {
+    let listings = values.listings.values().filter_map(|r| r.as_ref().ok());
+    let entries = values.entries.values().filter_map(|r| r.as_ref().ok());
+    entries.chain(listings.flatten())
 }
 
 /// A refresh that a person asked for is read anew; after an edit or a cure a failure of a moment ago says
@@ -104,69 +130,8 @@ fn reading(observed: &Observed, recipe: &Recipe) -> Reading {
     }
 }
 
-/// Who asks, from the recipe and the ServiceAccount as the watch has it.
-pub fn identity(
-    context: &Context,
-    observed: &Observed,
-    recipe: &Recipe,
-) -> Result<IdentityAsk, Finding> {
-    let wanted = &recipe.identity;
-    let service_account = match &wanted.service_account {
-        Some(name) => Some(service_account(context, &observed.key.namespace, name)?),
-        None => None,
-    };
-    Ok(IdentityAsk {
-        namespace: observed.key.namespace.clone(),
-        region: wanted.region.clone(),
-        service_account,
-        role_arn: wanted.role_arn.clone(),
-        external_id: wanted.external_id.clone(),
-        session_tags: wanted.session_tags.clone(),
-    })
-}
-
-fn service_account(
-    context: &Context,
-    namespace: &str,
-    name: &str,
-) -> Result<ServiceAccountIdentity, Finding> {
-    if !context.settings.allow_service_accounts {
-        return Err(Finding::new(
-            Reason::AccessNotAllowed,
-            format!(
-                "This install does not let bindings read as a ServiceAccount (asked {namespace}/{name})."
-            ),
-            "A cluster admin can allow it with --allow-service-account-identity; or leave source.serviceAccountName out.",
-        ));
-    }
-    let row = context
-        .views
-        .service_account(&ObjectKey::new(namespace, name))
-        .ok_or_else(|| {
-            Finding::new(
-                Reason::AssumeRoleFailed,
-                format!("ServiceAccount {namespace}/{name} does not exist."),
-                "Create it; we notice at once.",
-            )
-        })?;
-    let role_arn = row.role_arn.clone().ok_or_else(|| {
-        Finding::new(
-            Reason::AssumeRoleFailed,
-            format!(
-                "ServiceAccount {namespace}/{name} has no annotation {}.",
-                crate::api::names::ANNOTATION_ROLE_ARN
-            ),
-            "Add it; we notice at once.",
-        )
-    })?;
-    Ok(ServiceAccountIdentity {
-        name: name.to_owned(),
-        uid: row.uid.clone(),
-        role_arn,
-    })
-}
-
-struct Reader<'a> {
+/// Reads through one hub for one binding.
+pub struct Reader<'a> {
     context: &'a Context,
     observed: &'a Observed,
     gatekeeper: Gatekeeper<'a>,
@@ -176,8 +141,27 @@ struct Reader<'a> {
     later: Mutex<Option<Instant>>,
 }
 
-impl Reader<'_> {
-    async fn read(&self, ask: &EntryAsk) -> Result<Arc<Entry>, Finding> {
+impl<'a> Reader<'a> {
+    /// A reader whose `gatekeeper` knows the caller and the region of `hub`.
+    pub fn new(
+        context: &'a Context,
+        observed: &'a Observed,
+        recipe: &Recipe,
+        gatekeeper: Gatekeeper<'a>,
+        hub: &'a Arc<Hub>,
+    ) -> Self {
+        Self {
+            context,
+            observed,
+            gatekeeper,
+            hub,
+            reading: reading(observed, recipe),
+            later: Mutex::default(),
+        }
+    }
+
+    /// Reads one entry, if the policies allow it before and after.
+    pub async fn read(&self, ask: &EntryAsk) -> Result<Arc<Entry>, Finding> {
         self.gatekeeper.entry(&ask.id)?;
         let entry = self
             .hub
@@ -200,10 +184,15 @@ impl Reader<'_> {
         self.hub.refresh_after(&asks, since)
     }
 
+    /// Whether the policies allow everything under a prefix.
+    pub fn may_list(&self, ask: &PrefixAsk) -> Result<(), Finding> {
+        self.gatekeeper.prefix(ask)
+    }
+
     /// Every member under a prefix with its current value. Listings lag behind by minutes: a member
     /// that the Secret was made from is asked for by name before it may be missed.
-    async fn list(&self, ask: &PrefixAsk) -> Result<Vec<Arc<Entry>>, Finding> {
-        self.gatekeeper.prefix(ask)?;
+    pub async fn list(&self, ask: &PrefixAsk) -> Result<Vec<Arc<Entry>>, Finding> {
+        self.may_list(ask)?;
         let listed = self
             .hub
             .list(ask, self.reading)
@@ -300,7 +289,8 @@ fn is_gone(finding: &Finding) -> bool {
     )
 }
 
-fn current(reference: &str) -> Option<EntryAsk> {
+/// The current version of what a name or ARN means.
+pub fn current(reference: &str) -> Option<EntryAsk> {
     let id = parse_reference(reference).ok()?.ask.id;
     Some(EntryAsk {
         id,

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Applied, Observed, Stop, decide, fetch, fetch::Read, gatekeeper::Gatekeeper, observe};
+use super::{
+    Applied, Observed, Stop, decide, fetch::Read, gatekeeper::Gatekeeper, identity, observe,
+};
 use crate::{
     api::{
         Reason,
@@ -46,7 +48,8 @@ pub fn is_followed(outcome: &Result<Applied, Stop>, read: Option<&Read>) -> bool
         Err(Stop::Failed(finding)) => schedule::class(finding.reason) == Class::Invalid,
         Err(_) => false,
     };
-    settled && read.is_some()
+    // While a failover region serves, the binding's own is asked again at the pace of retries.
+    settled && read.is_some_and(|read| read.instead_of.is_none())
 }
 
 fn interest(recipe: &Recipe, read: &Read) -> Interest {
@@ -120,7 +123,7 @@ async fn plan(context: &Context, key: &ObjectKey, asks: &[EntryAsk]) {
         gatekeeper.before_any_call(&recipe).is_ok()
             && asks.iter().all(|ask| gatekeeper.entry(&ask.id).is_ok())
     });
-    let Ok(identity) = fetch::identity(context, &observed, &recipe) else {
+    let Ok(identity) = identity::identity(context, &observed, &recipe) else {
         return;
     };
     if allowed && let Ok(hub) = context.sources.hub(&identity).await {
@@ -137,7 +140,7 @@ async fn resume(context: &Context, observed: &Observed, recipe: &Recipe) -> bool
     else {
         return false;
     };
-    let Ok(identity) = fetch::identity(context, observed, recipe) else {
+    let Ok(identity) = identity::identity(context, observed, recipe) else {
         return false;
     };
     let Ok(hub) = context.sources.hub(&identity).await else {
@@ -227,19 +230,24 @@ pub fn still_allowed(context: &Context, observed: &Observed, recipe: &Recipe) ->
         .identity
         .as_ref()
         .and_then(|arn| arn.split(':').nth(4));
-    let region = observed.status.sources.first().map(|s| s.region.as_str());
-    let (Some(account), Some(region)) = (account, region) else {
+    let served = observed.status.sources.first().map(|s| s.region.as_str());
+    let (Some(account), Some(served)) = (account, served) else {
         return false;
     };
-    Gatekeeper::new(context, observed, recipe).is_ok_and(|gatekeeper| {
-        let gatekeeper = gatekeeper.with(account, region);
-        recipe
-            .asks()
-            .iter()
-            .all(|ask| gatekeeper.entry(&ask.id).is_ok())
-            && recipe
-                .prefixes()
+    let own = recipe.identity.region.as_deref();
+    let own = own.or(context.sources.own_region()).unwrap_or(served);
+    // Both, where a failover region serves.
+    [served, own].into_iter().all(|region| {
+        Gatekeeper::new(context, observed, recipe).is_ok_and(|gatekeeper| {
+            let gatekeeper = gatekeeper.with(account, region);
+            recipe
+                .asks()
                 .iter()
-                .all(|ask| gatekeeper.prefix(ask).is_ok())
+                .all(|ask| gatekeeper.entry(&ask.id).is_ok())
+                && recipe
+                    .prefixes()
+                    .iter()
+                    .all(|ask| gatekeeper.prefix(ask).is_ok())
+        })
     })
 }

@@ -66,6 +66,39 @@ impl<'a> Gatekeeper<'a> {
         self
     }
 
+    /// The same in another region, before its STS has said who calls: an account that is not known yet is taken for
+    /// the entry's own, and judged again when it is.
+    pub fn before_calls_to(&self, region: &str, recipe: &Recipe) -> Result<(), Finding> {
+        let own = self
+            .observed
+            .status
+            .identity
+            .as_deref()
+            .and_then(account_of);
+        let known = self.request.caller_account.clone().or(own);
+        let ask_as = |account: Option<String>| Self {
+            policies: self.policies.clone(),
+            request: AccessRequest {
+                caller_account: account,
+                region: region.to_owned(),
+                ..self.request.clone()
+            },
+            ..*self
+        };
+        for ask in recipe.asks() {
+            let account = match &ask.id {
+                SecretId::Arn(arn) => known.clone().or_else(|| Some(arn.account.clone())),
+                SecretId::Name(_) => known.clone(),
+            };
+            ask_as(account).entry(&ask.id)?;
+        }
+        let there = ask_as(known.clone());
+        recipe
+            .prefixes()
+            .iter()
+            .try_for_each(|ask| there.prefix(ask))
+    }
+
     /// A request under a role or ServiceAccount must not even reach STS when nothing allows it.
     pub fn before_any_call(&self, recipe: &Recipe) -> Result<(), Finding> {
         if self.request.role_arn.is_none() && self.request.service_account.is_none() {
@@ -95,8 +128,7 @@ impl<'a> Gatekeeper<'a> {
 
     /// What came back is judged like what was asked.
     pub fn answer(&self, entry: &Entry) -> Result<(), Finding> {
-        let account = entry.arn.split(':').nth(4).map(str::to_owned);
-        self.check(Asked::name(&entry.name), account)
+        self.check(Asked::name(&entry.name), account_of(&entry.arn))
     }
 
     fn check(&self, asked: Asked, account: Option<String>) -> Result<(), Finding> {
@@ -147,9 +179,12 @@ fn policies_unreadable() -> Finding {
     )
 }
 
+fn account_of(arn: &str) -> Option<String> {
+    arn.split(':').nth(4).map(str::to_owned)
+}
+
 /// The account that will call, where it is known before STS is asked: that of the last role.
 fn known_account(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<String> {
-    let account_of = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
     if let Some(arn) = &recipe.identity.role_arn {
         return account_of(arn);
     }

@@ -2,11 +2,13 @@
 
 mod acceptance;
 mod apply;
+mod failover;
 mod fetch;
 mod finalizer;
 mod follow;
 mod former;
 mod gatekeeper;
+mod identity;
 mod observe;
 mod report;
 mod restore;

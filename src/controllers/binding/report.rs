@@ -101,6 +101,11 @@ fn after_success(
     applied: &Applied,
     interval: Duration,
 ) -> Option<Duration> {
+    if applied.failover.is_some() {
+        let class = Class::Transient;
+        let attempt = context.remember(&observed.key, |memory| memory.attempts.failed(class));
+        return Some(schedule::retry_delay(class, attempt, interval, None));
+    }
     if applied.conflict.is_none() {
         context.remember(&observed.key, |memory| {
             memory.attempts.succeeded();
@@ -198,6 +203,7 @@ fn in_sync<'a>(
         secret: applied.secret.clone(),
         sources: applied.sources.clone(),
         note: applied.notes.join(" "),
+        failover: applied.failover.clone(),
     };
     let status = conditions::after_pass(status, &part(Outcome::InSync(facts)));
     match &applied.conflict {

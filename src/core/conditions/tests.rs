@@ -37,7 +37,38 @@ fn in_sync_at(revision: &str) -> Outcome<'static> {
         },
         sources: vec![SourceStatus::default()],
         note: String::new(),
+        failover: None,
     })
+}
+
+fn served_by(region: &str) -> Outcome<'static> {
+    match in_sync_at("r1") {
+        Outcome::InSync(facts) => Outcome::InSync(InSync {
+            failover: Some(region.to_owned()),
+            ..facts
+        }),
+        other => other,
+    }
+}
+
+#[test]
+fn a_region_that_stands_in_is_told_with_the_time_it_began_and_forgotten_when_it_ends() {
+    let first = after_pass(&synced(), &pass(1, 60, served_by("eu-west-1")));
+    let failover = first.failover.clone().unwrap();
+    assert_eq!(failover.region, "eu-west-1");
+    let ready = |status: &Status| {
+        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+        ready.unwrap().message.clone()
+    };
+    let words = format!("Served by eu-west-1 since {}.", failover.since.0);
+    assert!(ready(&first).ends_with(&words), "{}", ready(&first));
+    let later = after_pass(&first, &pass(1, 600, served_by("eu-west-1")));
+    assert_eq!(later, first, "no write for a clock");
+    let other = after_pass(&first, &pass(1, 600, served_by("eu-west-2")));
+    assert_ne!(other.failover.unwrap().since, failover.since);
+    let back = after_pass(&first, &pass(1, 600, in_sync_at("r1")));
+    assert_eq!(back.failover, None);
+    assert!(!ready(&back).contains("Served by"));
 }
 
 fn synced() -> Status {

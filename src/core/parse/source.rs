@@ -10,6 +10,8 @@ use crate::core::EntryAsk;
 use crate::core::recipe::IdentityRecipe;
 use crate::core::reference::{is_account, is_partition, is_region};
 
+const FAILOVER: &str = "spec.source.failoverRegions";
+
 pub(super) fn identity(source: Option<&Source>) -> Result<IdentityRecipe, Problem> {
     let Some(source) = source else {
         return Ok(IdentityRecipe::default());
@@ -50,11 +52,38 @@ pub(super) fn identity(source: Option<&Source>) -> Result<IdentityRecipe, Proble
     check_tags(source)?;
     Ok(IdentityRecipe {
         region: source.region.clone(),
+        failover: failover(&source.failover_regions)?,
         service_account: source.service_account_name.clone(),
         role_arn: source.role_arn.clone(),
         external_id: source.external_id.clone(),
         session_tags: source.session_tags.clone(),
     })
+}
+
+fn failover(regions: &[String]) -> Result<Vec<String>, Problem> {
+    let distinct: BTreeSet<&String> = regions.iter().collect();
+    let refuse = |sentence: &str| Err(Problem::spec(FAILOVER, sentence));
+    if regions.len() > limits::FAILOVER_REGIONS as usize {
+        return refuse("must have at most 5 regions");
+    }
+    if !regions.iter().all(|region| is_region(region)) {
+        return refuse("must be AWS regions such as us-east-1");
+    }
+    if distinct.len() < regions.len() {
+        return refuse("must not name a region twice");
+    }
+    Ok(regions.to_vec())
+}
+
+/// What is asked first is no place to fall back on.
+pub(super) fn failover_is_elsewhere(identity: &IdentityRecipe) -> Result<(), Problem> {
+    match &identity.region {
+        Some(region) if identity.failover.contains(region) => {
+            let sentence = format!("must not hold {region}: it is asked first anyway");
+            Err(Problem::spec(FAILOVER, sentence))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Limits of STS (source: AssumeRole API, `Tags`); names that AWS or keyferry sets itself are refused.

@@ -333,6 +333,33 @@ fn broken_rules_of_timing_source_and_rollout() {
             "AWS region",
         ),
         (
+            source(json!({"failoverRegions": ["mars"]})),
+            Reason::InvalidKey,
+            "AWS regions",
+        ),
+        (
+            source(json!({"failoverRegions": ["us-east-1", "us-east-2", "us-east-1"]})),
+            Reason::InvalidKey,
+            "twice",
+        ),
+        (
+            source(
+                json!({"failoverRegions": ["us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-west-1", "eu-west-2"]}),
+            ),
+            Reason::InvalidKey,
+            "at most 5",
+        ),
+        (
+            source(json!({"region": "us-west-2", "failoverRegions": ["us-west-2"]})),
+            Reason::InvalidKey,
+            "must not hold us-west-2",
+        ),
+        (
+            json!({"source": {"failoverRegions": ["us-east-1"]}, "data": [{"key": "A", "from": {"secret": ARN}}]}),
+            Reason::InvalidKey,
+            "must not hold us-east-1",
+        ),
+        (
             json!({"source": {"region": "us-west-2"}, "data": [{"key": "A", "from": {"secret": ARN}}]}),
             Reason::InvalidKey,
             "found us-west-2 and us-east-1",

@@ -30,6 +30,11 @@ struct EventLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FollowedLabels {
     what: &'static str,
 }
@@ -76,6 +81,7 @@ pub struct AwsMetrics {
     decrypts: Family<OperationLabels, Counter>,
     fallbacks: Family<OperationLabels, Counter>,
     credentials_rebuilt: Counter,
+    failovers: Family<OutcomeLabels, Counter>,
     reads_asked: Counter,
     reads_reused: Counter,
     reads_made: Counter,
@@ -99,6 +105,7 @@ impl AwsMetrics {
             decrypts: Family::default(),
             fallbacks: Family::default(),
             credentials_rebuilt: Counter::default(),
+            failovers: Family::default(),
             reads_asked: Counter::default(),
             reads_reused: Counter::default(),
             reads_made: Counter::default(),
@@ -153,6 +160,11 @@ impl AwsMetrics {
             "aws_fallbacks",
             "Times an operation was found denied and is done without for a while",
             self.fallbacks.clone(),
+        );
+        r.add(
+            "failovers",
+            "Passes whose region did not answer, by what the failover regions brought",
+            self.failovers.clone(),
         );
         r.add(
             "aws_credentials_rebuilt",
@@ -257,6 +269,14 @@ impl AwsMetrics {
     pub fn fell_back(&self, operation: &'static str) {
         self.fallbacks
             .get_or_create(&OperationLabels { operation })
+            .inc();
+    }
+
+    /// The region of a pass did not answer; `outcome`: a failover region `served`, its versions were `refused`, or it
+    /// went `unserved`.
+    pub fn failed_over(&self, outcome: &'static str) {
+        self.failovers
+            .get_or_create(&OutcomeLabels { outcome })
             .inc();
     }
 
