@@ -1,22 +1,19 @@
 //! Acceptance: reads of AWS are eventually consistent. A version that the Secret has left before, or one older
 //! than its own, is carried only once AWS says twice that it is the one meant: never old, new, old.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Observed, Stop, failover, fetch::Read, versions};
 use crate::{
     controllers::context::Context,
     core::{
-        EntryAsk, Recipe, VersionSelector,
+        Class, EntryAsk, Recipe, VersionSelector,
         annotations::Marks,
-        parse_reference,
+        parse_reference, schedule,
         sources::{SourceVersion, version_mark},
         write_plan,
     },
 };
-
-/// An old answer is asked for again after this.
-const AGAIN: Duration = Duration::from_secs(3);
 
 /// Returns once every version may be carried.
 pub async fn accept(
@@ -31,10 +28,18 @@ pub async fn accept(
     for (ask, version) in doubtful(context, observed, recipe, read).await? {
         if !read.hub.confirm(&ask, &version).await {
             tracing::info!(binding = %observed.key, "AWS answered with an old version: asked again");
-            return Err(Stop::Later(Instant::now() + AGAIN));
+            return Err(Stop::Later(again(context, observed, recipe)));
         }
     }
     Ok(())
+}
+
+/// When to ask again after an old answer: soon, and ever more rarely while AWS stays behind.
+fn again(context: &Context, observed: &Observed, recipe: &Recipe) -> Instant {
+    let class = Class::Conflict;
+    let attempt = context.remember(&observed.key, |memory| memory.attempts.failed(class));
+    let delay = schedule::retry_delay(class, attempt, recipe.refresh_interval, None);
+    Instant::now() + context.jittered(delay)
 }
 
 /// The reads that may be old answers, as they would be asked again.
