@@ -1,5 +1,7 @@
 //! The project's own commands: `cargo xtask <verb>`, one file per verb.
 
+mod bed;
+mod bench;
 mod check;
 mod control_plane;
 mod demo;
@@ -32,6 +34,8 @@ enum Command {
     Generate(generate::Arguments),
     /// Format, lints, generated files, documentation
     Check,
+    /// Cost, memory and latency of the operator at 1,000 or 10,000 bindings, beside the limits
+    Bench(bench::Arguments),
     /// Run a real control plane until stopped (Ctrl-C), with simulated nodes if asked
     ControlPlane(control_plane::Arguments),
 }
@@ -55,6 +59,7 @@ async fn run(command: Command) -> workspace::Ended<ExitCode> {
         Command::Test(arguments) => test::run(&arguments).await,
         Command::Generate(arguments) => generate::run(&arguments).map(done),
         Command::Check => check::run().map(done),
+        Command::Bench(arguments) => bench::run(&arguments).await,
         Command::ControlPlane(arguments) => control_plane::run(arguments).await.map(done),
     }
 }

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use keyferry_testkit::ControlPlane;
-use keyferry_testkit::aws::{Call, FakeAws, Options, Region, Role, Service};
+use keyferry_testkit::aws::{Call, FakeAws, Region, Service};
 use keyferry_testkit::canary::Canaries;
 
+use crate::bed::aws::{self, ACCOUNT, REGION};
 use crate::workspace::Ended;
 
-/// An account number of AWS's own examples.
-const ACCOUNT: &str = "111122223333";
-const REGION: &str = "ap-northeast-2";
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/estate-reader";
 pub(crate) const PASSWORD: &str = "estate/rds/password";
 
@@ -27,27 +25,8 @@ impl Estate {
     /// A role like the one of `examples/estate`: trusted for one ServiceAccount, whose tokens are
     /// verified with the cluster's own keys, and allowed to read below `estate/` only.
     pub(crate) async fn start(plane: &ControlPlane, account: &str) -> Ended<Self> {
-        let aws = FakeAws::start(Options {
-            region: REGION.into(),
-            ..Options::default()
-        })
-        .await?;
-        aws.trust_issuer(&plane.issuer().await?, &plane.jwks().await?.to_string())?;
-        let entries = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:estate/*");
-        let read = [
-            "secretsmanager:GetSecretValue",
-            "secretsmanager:DescribeSecret",
-        ];
-        let list = [
-            "secretsmanager:BatchGetSecretValue",
-            "secretsmanager:ListSecrets",
-        ];
-        aws.put_role(
-            Role::new(ROLE)
-                .trust_service_account(account, account)
-                .allow(&read, &[&entries])
-                .allow(&list, &["*"]),
-        );
+        let aws = aws::trusting(plane).await?;
+        aws.put_role(aws::reader(ROLE, account, &["estate/*"]));
         aws.user(PERSON, ACCOUNT);
         let estate = Self {
             aws,

@@ -1,25 +1,23 @@
 //! What the demo runs on, and its end. Owns every process and, in a cluster of somebody else, every
 //! object that the demo made there.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use keyferry_testkit::control_plane::{ASSETS_VARIABLE, Options, is_built};
-use keyferry_testkit::operator::{Operator, Output};
+use keyferry_testkit::control_plane::{ASSETS_VARIABLE, is_built};
+use keyferry_testkit::operator::Operator;
 use keyferry_testkit::{ControlPlane, NodeSimulator, install, node};
 
 use super::Arguments;
 use super::aws::Estate;
-use super::build;
 use super::cluster::{Cluster, NAMESPACE};
-use super::screen::{Screen, seconds};
+use crate::bed::build::{self, Profile};
+use crate::bed::folder::Folder;
+use crate::bed::operator::OPERATOR;
+use crate::bed::plane;
+use crate::bed::screen::Screen;
 use crate::tools;
 use crate::workspace::Ended;
-
-/// Name and namespace of the operator's ServiceAccount.
-pub(crate) const OPERATOR: &str = "keyferry";
 
 /// On every object of ours in a cluster of somebody else that nothing else of ours contains.
 const LABEL: &str = "keyferry.dev/demo";
@@ -56,9 +54,9 @@ pub(crate) fn check_tools(kubeconfig: Option<&Path>) -> Ended {
 impl Bed {
     /// Builds what is missing and comes back with a cluster that works.
     pub(crate) async fn start(kubeconfig: Option<&Path>, screen: &Screen) -> Ended<Self> {
-        let dir = Folder::new()?;
+        let dir = Folder::new("demo")?;
         let plane = cluster(kubeconfig, dir.path(), screen);
-        let (plane, binary) = tokio::try_join!(plane, build::operator(screen))?;
+        let (plane, binary) = tokio::try_join!(plane, build::operator(Profile::Ours, screen))?;
         let client = plane.client().await?;
         let mut bed = Self {
             cluster: Cluster::new(client.clone()),
@@ -163,49 +161,6 @@ impl Bed {
     }
 }
 
-/// A folder for kubeconfigs, tokens and logs that nobody else may read. Goes with its owner.
-pub(crate) struct Folder {
-    path: PathBuf,
-    stays: bool,
-}
-
-impl Folder {
-    fn new() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("keyferry-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path, stays: false })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Leaves it to whoever wants to read the logs, and says where it is.
-    pub(crate) fn leave(&mut self) {
-        self.stays = true;
-        eprintln!("logs: {}", self.path.display());
-    }
-
-    /// Writes what the operator has printed.
-    pub(crate) fn write_log(&self, log: &Output) -> std::io::Result<()> {
-        std::fs::write(self.log(), log.bytes())
-    }
-
-    /// Where that is.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.path.join("operator.log")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !self.stays {
-            // What cannot be removed is left to the system's own cleaning of temporary files.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
 /// The cluster that the caller names, or an own one.
 async fn cluster(kubeconfig: Option<&Path>, dir: &Path, screen: &Screen) -> Ended<ControlPlane> {
     if let Some(file) = kubeconfig {
@@ -215,33 +170,5 @@ async fn cluster(kubeconfig: Option<&Path>, dir: &Path, screen: &Screen) -> Ende
         screen.fact(&label, format!("of {}", file.display()));
         return Ok(plane);
     }
-    let options = Options {
-        dir: Some(dir.to_owned()),
-    };
-    let origin = if std::env::var_os(ASSETS_VARIABLE).is_some() {
-        "found"
-    } else if is_built() {
-        "cached"
-    } else {
-        build::control_plane().await?;
-        "built"
-    };
-    let started = Instant::now();
-    let plane = ControlPlane::own(options).await?;
-    say_ready(screen, &plane, origin, started.elapsed()).await?;
-    Ok(plane)
-}
-
-async fn say_ready(screen: &Screen, plane: &ControlPlane, origin: &str, took: Duration) -> Ended {
-    let version = plane.version().await?;
-    let label = format!("control plane {}", version.trim_start_matches('v'));
-    let first = match origin {
-        "cached" => " (first build: about 4 min)",
-        _ => "",
-    };
-    screen.fact(
-        &label,
-        format!("{origin}, ready in {}{first}", seconds(took)),
-    );
-    Ok(())
+    plane::own(dir, screen).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cluster::{Pods, Rolled, Rollout, Status, Written};
-use super::patience::Look;
+use crate::bed::patience::Look;
 
 /// The deployment controller's number of a template that was never changed.
 const FIRST: &str = "1";

@@ -1,23 +1,19 @@
 //! What stands in the cluster before the story begins: CRDs, estate, and the operator with the
 //! chart's rights.
 
-use std::time::Duration;
-
-use keyferry_testkit::install::{self, Rights};
-use keyferry_testkit::operator::{Operator, Options};
+use keyferry_testkit::install;
+use keyferry_testkit::operator::Operator;
 
 use super::aws::{Estate, ROLE};
-use super::bed::{Bed, OPERATOR};
+use super::bed::Bed;
 use super::cluster::{NAMESPACE, Pods};
-use super::patience::until;
-use super::screen::{Screen, column};
+use crate::bed::operator::{self, OPERATOR};
+use crate::bed::patience::until;
+use crate::bed::screen::{Screen, column};
 use crate::workspace::{Ended, root};
 
 /// Made by hand; keyferry has nothing to do with it.
 pub(crate) const BY_HAND: &str = "estate-sentry";
-
-/// Longest that a token of the operator's ServiceAccount for STS may be needed.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// Where the text beside a command begins.
 const WIDE: usize = 37;
@@ -88,43 +84,12 @@ pub(crate) async fn pods_that_wait(bed: &Bed) -> Ended<Pods> {
 
 /// The operator as its chart installs it, as far as rights and identity go.
 pub(crate) async fn operator(bed: &Bed, estate: &Estate, screen: &Screen) -> Ended<Operator> {
-    let client = bed.plane.client().await?;
-    install::operator(&client, &root()?, OPERATOR, &Rights::default()).await?;
+    operator::install(&bed.plane).await?;
     bed.mark(&["namespace", OPERATOR]).await?;
     bed.mark(&["clusterrole,clusterrolebinding", OPERATOR])
         .await?;
-    let plane = &bed.plane;
-    let kubeconfig = plane
-        .service_account_kubeconfig(OPERATOR, OPERATOR, bed.dir.path())
-        .await?;
-    let everything = ["auth", "can-i", "*", "*", "--all-namespaces"];
-    if plane
-        .kubectl_as(&kubeconfig, &everything, None)
-        .await?
-        .status
-        .success()
-    {
-        return Err("the operator's ServiceAccount has the rights of an admin".into());
-    }
-    let audience = Some("sts.amazonaws.com");
-    let token = plane
-        .service_account_token(OPERATOR, OPERATOR, audience, TOKEN_LIFETIME)
-        .await?;
-    let token_file = bed.dir.path().join("sts-token");
-    std::fs::write(&token_file, token)?;
-    let mut env = estate.aws.env();
-    env.extend(
-        estate
-            .aws
-            .web_identity_env(ROLE, &token_file.display().to_string()),
-    );
-    let options = Options {
-        binary: bed.binary.clone(),
-        kubeconfig,
-        namespace: OPERATOR.into(),
-        args: Vec::new(),
-        env,
-    };
+    let dir = bed.dir.path();
+    let options = operator::options(&bed.plane, &estate.aws, ROLE, &bed.binary, dir).await?;
     let operator = Operator::start(&options).await?;
     let who = format!("running as {OPERATOR}/{OPERATOR}, chart role, no admin rights");
     screen.fact("operator", who);

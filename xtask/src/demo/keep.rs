@@ -7,7 +7,7 @@ use keyferry_testkit::ControlPlane;
 use super::aws::{PASSWORD, PERSON};
 use super::bed::Bed;
 use super::cluster::NAMESPACE;
-use super::screen::Screen;
+use crate::bed::screen::Screen;
 use crate::signals::Stop;
 use crate::tools;
 use crate::workspace::Ended;

@@ -5,21 +5,18 @@
 
 mod aws;
 mod bed;
-mod build;
 mod checks;
 mod cluster;
 mod install;
 mod keep;
-mod patience;
-mod screen;
 mod story;
 
 use std::path::PathBuf;
 
+use crate::bed::screen::Screen;
 use crate::signals::Stop;
 use crate::workspace::Ended;
 use bed::Bed;
-use screen::Screen;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::aws::{Estate, PASSWORD, database_url};
-use super::bed::{Bed, OPERATOR};
+use super::bed::Bed;
 use super::checks;
 use super::cluster::{NAMESPACE, Pods, Written};
 use super::install::{self, BY_HAND};
-use super::patience::until;
-use super::screen::{Screen, column, keys, seconds};
+use crate::bed::operator::OPERATOR;
+use crate::bed::patience::until;
+use crate::bed::screen::{Screen, column, keys, seconds};
 use crate::workspace::Ended;
 
 /// Bindings of `examples/estate`, and those of them that read the password.

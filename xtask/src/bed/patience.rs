@@ -7,7 +7,7 @@ use crate::workspace::Ended;
 /// Long enough for a loaded machine, and for nodes that pull images.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Small against everything that the demo shows a time of.
+/// Small against everything that a time is shown of.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// What a look saw: the result, or why there is none yet.

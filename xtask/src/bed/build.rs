@@ -1,6 +1,6 @@
-//! Builds what the demo runs: the control plane, once, and the operator.
+//! Builds what is run: the control plane, once, and the operator.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,36 @@ use crate::workspace::{Ended, cargo};
 /// How often a long build says that it goes on.
 const EVERY: Duration = Duration::from_secs(20);
 
-/// The operator's binary, in the profile that this program was built in.
-pub(crate) async fn operator(screen: &Screen) -> Ended<PathBuf> {
+/// How the operator is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// As this program was.
+    Ours,
+    /// With the compiler's optimisations, and this program with it.
+    Release,
+}
+
+impl Profile {
+    /// Where cargo puts it: beside us, or in the folder of the other profile beside ours.
+    pub(crate) fn binary(self) -> Ended<PathBuf> {
+        let ours = std::env::current_exe()?;
+        let target = ours.parent().and_then(Path::parent);
+        Ok(match self {
+            Self::Ours => ours.with_file_name("keyferry"),
+            Self::Release => target
+                .ok_or("this program stands outside a target folder")?
+                .join("release/keyferry"),
+        })
+    }
+}
+
+/// The operator's binary.
+pub(crate) async fn operator(profile: Profile, screen: &Screen) -> Ended<PathBuf> {
     let mut build = cargo(&["build", "--bin", "keyferry"])?;
+    if profile == Profile::Release {
+        // Who measures must not be slower than what is measured.
+        build.args(["--bin", "xtask", "--release"]);
+    }
     build.stderr(Stdio::piped());
     let mut group = Group::start(build)?;
     let mut said = Vec::new();
@@ -34,7 +61,7 @@ pub(crate) async fn operator(screen: &Screen) -> Ended<PathBuf> {
     if !group.ended().await?.success() {
         return Err(format!("the operator does not build:\n{}", said.join("\n")).into());
     }
-    Ok(std::env::current_exe()?.with_file_name("keyferry"))
+    profile.binary()
 }
 
 /// The control plane, in a process of its own, so that it ends with us.
