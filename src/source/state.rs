@@ -16,7 +16,7 @@ use super::{
     batch::Plan,
     gather::Gather,
     holds::Holds,
-    hub::{Keep, Landing, ListResult, ReadResult, WeakBatchRun},
+    hub::{BatchRun, Keep, Landing, ListResult, ReadResult, WeakBatchRun},
     listing::Listed,
     metrics::Operation,
     reuse::Reuse,
@@ -51,6 +51,8 @@ pub(super) struct State {
     reuse_time: Duration,
     pub holds: Holds,
     pub planned: Planned,
+    /// Announced reads that a batch under way has taken along: whoever comes for one joins that batch.
+    taken_along: HashMap<EntryAsk, (u64, WeakBatchRun)>,
     pub subscriptions: Subscriptions,
     /// Partial ARNs that AWS takes for complete ones: sent as names.
     pub bare: HashSet<SecretArn>,
@@ -134,6 +136,7 @@ impl State {
             reuse_time: settings.reuse,
             holds: Holds::default(),
             planned: Planned::default(),
+            taken_along: HashMap::new(),
             subscriptions: Subscriptions::new(now, phase),
             bare: HashSet::new(),
             suspects: HashSet::new(),
@@ -172,21 +175,19 @@ impl State {
         }
     }
 
-    /// Closes a batch to further asks.
-    pub fn close(&mut self, gather: &Arc<Gather>) {
-        if self
+    /// Closes a batch to further asks; gives back its run if it was open.
+    pub fn close(&mut self, gather: &Arc<Gather>) -> Option<WeakBatchRun> {
+        let open = self
             .gathering
-            .as_ref()
-            .is_some_and(|(open, _)| Arc::ptr_eq(open, gather))
-        {
-            self.gathering = None;
-        }
+            .take_if(|(open, _)| Arc::ptr_eq(open, gather));
+        open.map(|(_, run)| run)
     }
 
-    /// Fills a batch with reads that were announced and nobody has under way. Returns them.
+    /// Fills a batch, which `run` is, with reads that were announced and nobody has under way. Returns them.
     pub fn fill_up(
         &mut self,
         plan: &mut Plan,
+        run: &WeakBatchRun,
         own: Option<&str>,
         now: Instant,
     ) -> Vec<(EntryAsk, u64)> {
@@ -197,10 +198,27 @@ impl State {
             let idle = !self.flights.contains_key(&ask) && !self.reuse.holds(&ask);
             if idle && self.may_batch(&ask, now) && plan.add(&ask.id, self.wire(&ask.id), own) {
                 self.reads += 1;
+                self.taken_along
+                    .insert(ask.clone(), (self.reads, run.clone()));
                 taken.push((ask, self.reads));
             }
         }
         taken
+    }
+
+    /// The batch under way that has taken a read along, and the number of that read.
+    pub fn taken_along(&self, ask: &EntryAsk) -> Option<(u64, BatchRun)> {
+        let (number, run) = self.taken_along.get(ask)?;
+        Some((*number, run.upgrade()?))
+    }
+
+    /// A batch has ended that took this read along. True if somebody has joined it meanwhile, who sees to what
+    /// it brought.
+    pub fn brought_along(&mut self, ask: &EntryAsk, number: u64) -> bool {
+        self.taken_along.remove(ask);
+        self.flights
+            .get(ask)
+            .is_some_and(|flight| flight.number == number && flight.future.upgrade().is_some())
     }
 
     /// Takes in how a read ended.
@@ -314,5 +332,7 @@ impl State {
             .retain(|_, (at, _)| now.duration_since(*at) < time);
         self.flights
             .retain(|_, flight| flight.future.upgrade().is_some());
+        self.taken_along
+            .retain(|_, (_, run)| run.upgrade().is_some());
     }
 }
