@@ -89,9 +89,10 @@ impl Hub {
         let own = self.calls.credentials.known_account();
         let (plan, taken_along) = {
             let (mut state, now) = (self.lock(), Instant::now());
-            state.close(&gather);
+            let run = state.close(&gather);
             let mut plan = gather.take();
-            let taken_along = state.fill_up(&mut plan, own.as_deref(), now);
+            let fill_up = |run| state.fill_up(&mut plan, &run, own.as_deref(), now);
+            let taken_along = run.map(fill_up).unwrap_or_default();
             if !plan.is_full() {
                 state.last_partial = Some(now);
             }
@@ -106,8 +107,11 @@ impl Hub {
 
     /// Values that were read for others to come wait for them; whatever else came of it they find out themselves.
     fn keep_for_later(&self, answers: &Answers, taken_along: Vec<(EntryAsk, u64)>, began: Instant) {
+        let (mut state, now) = (self.lock(), Instant::now());
         for (ask, number) in taken_along {
-            if let Some(Answer::Value(entry)) = answers.get(&ask.id) {
+            if !state.brought_along(&ask, number)
+                && let Some(Answer::Value(entry)) = answers.get(&ask.id)
+            {
                 let landing = Landing {
                     ask,
                     number,
@@ -115,8 +119,7 @@ impl Hub {
                     keep: Keep::IfWanted,
                     interval: Duration::MAX,
                 };
-                let result = Ok(entry.clone());
-                self.lock().landed(&landing, &result, Instant::now());
+                state.landed(&landing, &Ok(entry.clone()), now);
             }
         }
     }

@@ -343,22 +343,20 @@ impl Hub {
             since.is_none_or(|since| flight.began >= since || !flight.sent.load(Relaxed))
         });
         if let Some(running) = joinable.and_then(|flight| flight.future.upgrade()) {
-            if keep == Keep::Always {
-                self.metrics.record(SourceEvent::ReadReused);
-            }
+            self.shared(keep);
             return running;
         }
-        state.reads += 1;
-        let number = state.reads;
-        let (read, sent) = if batched && state.may_batch(ask, Instant::now()) {
-            let (run, sent) =
-                self.join_batch(&mut state, &ask.id, own_account.as_deref(), reading.lane);
+        let taken_along = state.taken_along(ask).filter(|_| since.is_none());
+        let (number, read, sent) = if let Some((number, run)) = taken_along {
+            self.shared(keep);
             let read = self.clone().by_batch(ask.clone(), run, reading.lane);
-            (read.boxed(), sent)
+            (number, read.boxed(), Arc::new(AtomicBool::new(true)))
         } else {
-            let sent = Arc::new(AtomicBool::new(false));
-            let read = self.clone().singly(ask.clone(), sent.clone(), reading.lane);
-            (read.boxed(), sent)
+            state.reads += 1;
+            let number = state.reads;
+            let own = own_account.as_deref();
+            let (read, sent) = self.read_anew(&mut state, ask, reading.lane, own, batched);
+            (number, read, sent)
         };
         let landing = Landing {
             ask: ask.clone(),
@@ -378,6 +376,32 @@ impl Hub {
             state.flights.insert(ask.clone(), flight);
         }
         future
+    }
+
+    /// Counts an ask that needs no read of its own.
+    fn shared(&self, keep: Keep) {
+        if keep == Keep::Always {
+            self.metrics.record(SourceEvent::ReadReused);
+        }
+    }
+
+    /// A read that begins now, and what tells when it is on its way.
+    fn read_anew(
+        self: &Arc<Self>,
+        state: &mut State,
+        ask: &EntryAsk,
+        lane: Lane,
+        own: Option<&str>,
+        batched: bool,
+    ) -> (BoxFuture<'static, ReadResult>, Arc<AtomicBool>) {
+        if batched && state.may_batch(ask, Instant::now()) {
+            let (run, sent) = self.join_batch(state, &ask.id, own, lane);
+            let read = self.clone().by_batch(ask.clone(), run, lane);
+            return (read.boxed(), sent);
+        }
+        let sent = Arc::new(AtomicBool::new(false));
+        let read = self.clone().singly(ask.clone(), sent.clone(), lane);
+        (read.boxed(), sent)
     }
 
     /// Puts an id into the batch that gathers, or opens one.

@@ -16,7 +16,7 @@ use super::{
     batch::Plan,
     gather::Gather,
     holds::Holds,
-    hub::{Keep, Landing, ListResult, ReadResult, WeakBatchRun},
+    hub::{BatchRun, Keep, Landing, ListResult, ReadResult, WeakBatchRun},
     listing::Listed,
     metrics::Operation,
     reuse::Reuse,
@@ -51,6 +51,8 @@ pub(super) struct State {
     reuse_time: Duration,
     pub holds: Holds,
     pub planned: Planned,
+    /// Announced reads that a batch under way has taken along: whoever comes for one joins that batch.
+    taken_along: HashMap<EntryAsk, (u64, WeakBatchRun)>,
     pub subscriptions: Subscriptions,
     /// Partial ARNs that AWS takes for complete ones: sent as names.
     pub bare: HashSet<SecretArn>,
@@ -135,6 +137,7 @@ impl State {
             reuse_time: settings.reuse,
             holds: Holds::default(),
             planned: Planned::default(),
+            taken_along: HashMap::new(),
             subscriptions: Subscriptions::new(now, phase),
             bare: HashSet::new(),
             suspects: HashSet::new(),
@@ -173,21 +176,19 @@ impl State {
         }
     }
 
-    /// Closes a batch to further asks.
-    pub fn close(&mut self, gather: &Arc<Gather>) {
-        if self
+    /// Closes a batch to further asks; gives back its run if it was open.
+    pub fn close(&mut self, gather: &Arc<Gather>) -> Option<WeakBatchRun> {
+        let open = self
             .gathering
-            .as_ref()
-            .is_some_and(|(open, _)| Arc::ptr_eq(open, gather))
-        {
-            self.gathering = None;
-        }
+            .take_if(|(open, _)| Arc::ptr_eq(open, gather));
+        open.map(|(_, run)| run)
     }
 
-    /// Fills a batch with reads that were announced and nobody has under way. Returns them.
+    /// Fills a batch, which `run` is, with reads that were announced and nobody has under way. Returns them.
     pub fn fill_up(
         &mut self,
         plan: &mut Plan,
+        run: &WeakBatchRun,
         own: Option<&str>,
         now: Instant,
     ) -> Vec<(EntryAsk, u64)> {
@@ -198,10 +199,27 @@ impl State {
             let idle = !self.flights.contains_key(&ask) && !self.reuse.holds(&ask);
             if idle && self.may_batch(&ask, now) && plan.add(&ask.id, self.wire(&ask.id), own) {
                 self.reads += 1;
+                self.taken_along
+                    .insert(ask.clone(), (self.reads, run.clone()));
                 taken.push((ask, self.reads));
             }
         }
         taken
+    }
+
+    /// The batch under way that has taken a read along, and the number of that read.
+    pub fn taken_along(&self, ask: &EntryAsk) -> Option<(u64, BatchRun)> {
+        let (number, run) = self.taken_along.get(ask)?;
+        Some((*number, run.upgrade()?))
+    }
+
+    /// A batch has ended that took this read along. True if somebody has joined it meanwhile, who sees to what
+    /// it brought.
+    pub fn brought_along(&mut self, ask: &EntryAsk, number: u64) -> bool {
+        self.taken_along.remove(ask);
+        self.flights
+            .get(ask)
+            .is_some_and(|flight| flight.number == number && flight.future.upgrade().is_some())
     }
 
     /// Takes in how a read ended.
@@ -341,12 +359,16 @@ impl State {
             .retain(|_, (at, _)| now.duration_since(*at) < time);
         self.flights
             .retain(|_, flight| flight.future.upgrade().is_some());
+        self.taken_along
+            .retain(|_, (_, run)| run.upgrade().is_some());
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use futures::FutureExt;
+
     use super::*;
 
     fn ask(name: &str) -> EntryAsk {
@@ -389,10 +411,12 @@ mod tests {
         // The first has both of its readers: it needs nobody.
         state.planned.came(&ask("e00"));
         state.planned.came(&ask("e00"));
+        let run = std::future::ready(Arc::default()).boxed().shared();
+        let run = run.downgrade().unwrap();
         let mut plan = Plan::default();
         assert!(plan.add(&ask("own").id, "own".into(), None));
         let taken: Vec<EntryAsk> = state
-            .fill_up(&mut plan, None, now)
+            .fill_up(&mut plan, &run, None, now)
             .into_iter()
             .map(|(ask, _)| ask)
             .collect();

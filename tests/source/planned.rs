@@ -1,6 +1,6 @@
 //! First reads that were announced, failures that many share, refreshes and second looks.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use keyferry::{
@@ -69,6 +69,8 @@ async fn a_thousand_announced_readers_of_two_hundred_entries_are_ten_full_batche
         (readers(), 64),
         (readers(), READERS),
         (in_turn(), 8),
+        // The second batch is filled up while the first one is under way.
+        (in_turn(), 25),
         (in_turn(), READERS),
     ] {
         let (bed, hub) = planned_bed(ENTRIES).await;
@@ -78,19 +80,28 @@ async fn a_thousand_announced_readers_of_two_hundred_entries_are_ten_full_batche
         hub.plan(announced.clone());
         read_in_order(&hub, &announced, at_once).await;
         assert_eq!(bed.calls(), (0, 10, 0), "{at_once} at once");
-        let sizes = bed.aws.ids_of("BatchGetSecretValue");
-        assert!(sizes.iter().all(|ids| ids.len() == 20), "{at_once} at once");
+        let batches = bed.aws.ids_of("BatchGetSecretValue");
+        assert!(
+            batches.iter().all(|ids| ids.len() == 20),
+            "{at_once} at once"
+        );
+        let entries: BTreeSet<_> = batches.iter().flatten().collect();
+        assert_eq!(entries.len(), ENTRIES, "{at_once} at once");
     }
 }
 
 #[tokio::test]
 async fn readers_that_come_in_another_order_cost_no_call_more() {
-    let (bed, hub) = planned_bed(ENTRIES).await;
-    hub.plan(readers());
-    let mut coming = readers();
-    coming.shuffle(&mut rand::rng());
-    read_in_order(&hub, &coming, 8).await;
-    assert_eq!(bed.calls(), (0, 10, 0));
+    for at_once in [8, 64] {
+        let (bed, hub) = planned_bed(ENTRIES).await;
+        bed.aws
+            .fault(Fault::delayed(Duration::from_millis(200)).times(2));
+        hub.plan(readers());
+        let mut coming = readers();
+        coming.shuffle(&mut rand::rng());
+        read_in_order(&hub, &coming, at_once).await;
+        assert_eq!(bed.calls(), (0, 10, 0), "{at_once} at once");
+    }
 }
 
 #[tokio::test]
