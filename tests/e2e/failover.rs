@@ -70,6 +70,25 @@ impl Case {
         self.until("app", &what, served).await["status"].clone()
     }
 
+    /// This namespace's role, which the shared operator may assume and which may do everything.
+    fn trusting_role(&self) {
+        let role = World::role(&self.namespace)
+            .trust_principal(&role_arn(SHARED))
+            .allow_session_tag("keyferry-namespace", "*")
+            .allow(&["*"], &["*"]);
+        self.world.aws.put_role(role);
+    }
+
+    /// How often a region's STS was asked for this namespace's role.
+    fn assumed(&self, region: &str) -> usize {
+        let role = role_arn(&self.namespace);
+        let calls = self.world.aws.calls().into_iter();
+        let of_role = calls.filter(|call| {
+            call.operation == "AssumeRole" && call.ids.contains(&role) && call.region == region
+        });
+        of_role.count()
+    }
+
     /// Writes of Secret `app` so far.
     fn secret_writes(&self, operator: &str) -> usize {
         let writes = self.writes(operator).into_iter();
@@ -291,20 +310,21 @@ async fn a_region_that_no_policy_allows_is_not_called(case: Case) {
     owner.put("e", &value);
     owner.replicate("e");
     owner.break_region("e");
-    case.allow("more", json!({"secrets": [&entry], "regions": [REGION]}))
-        .await;
-    case.binding("app", case.falling_back(owner.one("K", "e")))
-        .await;
+    let role = role_arn(&case.namespace);
+    case.trusting_role();
+    let allowed =
+        |regions: &[&str]| json!({"secrets": [&entry], "regions": regions, "roleArns": [&role]});
+    case.allow("more", allowed(&[REGION])).await;
+    let mut spec = case.falling_back(owner.one("K", "e"));
+    spec["source"]["roleArn"] = json!(role);
+    case.binding("app", spec).await;
     let status = case.failing("app", "AwsUnavailable").await;
     let words = ["Failover to ap-northeast-1", "in region ap-northeast-1"];
     assert_says(&case, &condition(&status, "Synced"), &words);
     case.refresh("app").await;
     assert_eq!(case.tokyo().reads_of(&entry), 0);
-    case.allow(
-        "more",
-        json!({"secrets": [&entry], "regions": [REGION, TOKYO]}),
-    )
-    .await;
+    assert_eq!(case.assumed(TOKYO), 0, "nor is its STS");
+    case.allow("more", allowed(&[REGION, TOKYO])).await;
     case.served_by(TOKYO).await;
     assert_holds(&case.secret("app").await, &[("K", &value)]);
     owner.mend("e");
@@ -314,11 +334,7 @@ async fn with_the_regions_sts_down_the_role_is_assumed_in_the_other_region(case:
     let (value, role) = (case.value(), role_arn(&case.namespace));
     case.put("e", &value);
     case.replicate("e");
-    let trusting = World::role(&case.namespace)
-        .trust_principal(&role_arn(SHARED))
-        .allow_session_tag("keyferry-namespace", "*")
-        .allow(&["*"], &["*"]);
-    case.world.aws.put_role(trusting);
+    case.trusting_role();
     case.allow("roles", json!({"roleArns": [&role]})).await;
     let down = Fault::error(503, "ServiceUnavailable")
         .on("AssumeRole")
@@ -333,17 +349,10 @@ async fn with_the_regions_sts_down_the_role_is_assumed_in_the_other_region(case:
     }
     case.served_by(TOKYO).await;
     assert_holds(&case.secret("app").await, &[("K", &value)]);
-    let assumed = |region: &str| {
-        let mut calls = case.world.aws.calls();
-        calls.retain(|call| {
-            call.operation == "AssumeRole" && call.ids.contains(&role) && call.region == region
-        });
-        calls.len()
-    };
-    assert_eq!(assumed(TOKYO), 1, "one session for both bindings");
+    assert_eq!(case.assumed(TOKYO), 1, "one session for both bindings");
     down.clear();
     case.served_by(REGION).await;
-    assert_eq!(assumed(TOKYO), 1);
+    assert_eq!(case.assumed(TOKYO), 1);
 }
 
 async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
