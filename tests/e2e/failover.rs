@@ -28,6 +28,7 @@ crate::tests![tests:
 crate::tests![own:
     a_new_binding_is_served_by_the_first_region_that_has_all_while_its_own_hangs,
     members_of_a_prefix_neither_join_nor_leave_at_a_replica,
+    many_bindings_of_an_entry_ask_their_own_region_together,
 ];
 
 impl Case {
@@ -389,5 +390,54 @@ async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
     down.clear();
     case.served_by(REGION).await;
     case.assert_kept(&good).await;
+    operator.terminate(&case.world.channels).await;
+}
+
+async fn many_bindings_of_an_entry_ask_their_own_region_together(case: Case) {
+    const BINDINGS: usize = 20;
+    let operator = case.operator(&[]).await;
+    case.put("e", &case.value());
+    case.replicate("e");
+    let names: Vec<String> = (0..BINDINGS).map(|n| format!("b-{n:02}")).collect();
+    let spec = case.falling_back(case.one("K", "e"));
+    let items: Vec<Value> = names
+        .iter()
+        .map(|name| case.manifest(name, spec.clone()))
+        .collect();
+    case.apply(json!({"apiVersion": "v1", "kind": "List", "items": items}))
+        .await;
+    for name in &names {
+        case.synced(name).await;
+    }
+    let asked = || {
+        let calls = case.calls().into_iter();
+        calls.filter(|call| call.region == REGION).count()
+    };
+    let before = asked();
+    case.break_region("e");
+    // Each binding has come back for its own region several times.
+    let passes = case
+        .poll(|| async {
+            let metrics = operator.metrics().await;
+            let served = "keyferry_failovers_total{outcome=\"served\"} ";
+            let count = metrics.lines().find_map(|line| line.strip_prefix(served));
+            let count: usize = count?.parse().ok()?;
+            (count >= 4 * BINDINGS).then_some(count)
+        })
+        .await
+        .expect("passes that are served by the replica");
+    let asked = asked() - before;
+    assert!(asked > 1, "it is asked again");
+    assert!(
+        asked < passes / 2,
+        "{asked} calls for {passes} passes: a failure is shared"
+    );
+    case.mend("e");
+    for name in &names {
+        let back = |object: &Value| {
+            is(object, "Synced", "True", "Synced") && object["status"]["failover"].is_null()
+        };
+        case.until(name, "back in its own region", back).await;
+    }
     operator.terminate(&case.world.channels).await;
 }
