@@ -371,6 +371,9 @@ async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
     case.synced("app").await;
     let good = case.secret("app").await;
     assert_holds(&good, &[("one", &one), ("two", &two)]);
+    case.binding("edited", case.falling_back(case.one("one", "set/one")))
+        .await;
+    case.synced("edited").await;
     // Only there: no member of the Secret until the primary says so.
     let third = case.entry("set/third");
     case.tokyo().create(&third, &case.value()).unwrap();
@@ -387,7 +390,19 @@ async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
     case.assert_kept(&good).await;
     assert_eq!(case.secret_writes(&name), 1);
     assert_eq!(case.tokyo().reads_of(&third), 0);
+    // The record does not tell what a prefix holds that was not in the spec then.
+    let prefix = json!({"dataFrom": [{"prefix": case.entry("set/")}]});
+    case.binding("edited", case.falling_back(prefix)).await;
+    let status = case.failing("edited", "AwsUnavailable").await;
+    let words = ["set/*\" is for the binding's own region to say"];
+    assert_says(&case, &condition(&status, "Synced"), &words);
+    assert_holds(&case.secret("edited").await, &[("one", &one)]);
     down.clear();
+    case.synced("edited").await;
+    assert_holds(
+        &case.secret("edited").await,
+        &[("one", &one), ("two", &two)],
+    );
     case.served_by(REGION).await;
     case.assert_kept(&good).await;
     operator.terminate(&case.world.channels).await;
