@@ -143,7 +143,7 @@ fn ready_follows_rollouts(next: &mut Status) {
 
 /// True when this generation has been in sync once. Read from the status itself: an unrealised one
 /// carries Reconciling, or Stalled for another reason than age.
-fn is_realised(previous: &Status, generation: i64) -> bool {
+pub fn is_realised(previous: &Status, generation: i64) -> bool {
     let carries = |kind: &str| previous.conditions.iter().find(|c| c.type_ == kind);
     previous.secret.is_some()
         && previous.observed_generation == Some(generation)

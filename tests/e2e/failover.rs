@@ -28,6 +28,7 @@ crate::tests![tests:
 crate::tests![own:
     a_new_binding_is_served_by_the_first_region_that_has_all_while_its_own_hangs,
     members_of_a_prefix_neither_join_nor_leave_at_a_replica,
+    many_bindings_of_an_entry_ask_their_own_region_together,
 ];
 
 impl Case {
@@ -68,6 +69,25 @@ impl Case {
         };
         let what = format!("served by {region}");
         self.until("app", &what, served).await["status"].clone()
+    }
+
+    /// This namespace's role, which the shared operator may assume and which may do everything.
+    fn trusting_role(&self) {
+        let role = World::role(&self.namespace)
+            .trust_principal(&role_arn(SHARED))
+            .allow_session_tag("keyferry-namespace", "*")
+            .allow(&["*"], &["*"]);
+        self.world.aws.put_role(role);
+    }
+
+    /// How often a region's STS was asked for this namespace's role.
+    fn assumed(&self, region: &str) -> usize {
+        let role = role_arn(&self.namespace);
+        let calls = self.world.aws.calls().into_iter();
+        let of_role = calls.filter(|call| {
+            call.operation == "AssumeRole" && call.ids.contains(&role) && call.region == region
+        });
+        of_role.count()
     }
 
     /// Writes of Secret `app` so far.
@@ -291,20 +311,21 @@ async fn a_region_that_no_policy_allows_is_not_called(case: Case) {
     owner.put("e", &value);
     owner.replicate("e");
     owner.break_region("e");
-    case.allow("more", json!({"secrets": [&entry], "regions": [REGION]}))
-        .await;
-    case.binding("app", case.falling_back(owner.one("K", "e")))
-        .await;
+    let role = role_arn(&case.namespace);
+    case.trusting_role();
+    let allowed =
+        |regions: &[&str]| json!({"secrets": [&entry], "regions": regions, "roleArns": [&role]});
+    case.allow("more", allowed(&[REGION])).await;
+    let mut spec = case.falling_back(owner.one("K", "e"));
+    spec["source"]["roleArn"] = json!(role);
+    case.binding("app", spec).await;
     let status = case.failing("app", "AwsUnavailable").await;
     let words = ["Failover to ap-northeast-1", "in region ap-northeast-1"];
     assert_says(&case, &condition(&status, "Synced"), &words);
     case.refresh("app").await;
     assert_eq!(case.tokyo().reads_of(&entry), 0);
-    case.allow(
-        "more",
-        json!({"secrets": [&entry], "regions": [REGION, TOKYO]}),
-    )
-    .await;
+    assert_eq!(case.assumed(TOKYO), 0, "nor is its STS");
+    case.allow("more", allowed(&[REGION, TOKYO])).await;
     case.served_by(TOKYO).await;
     assert_holds(&case.secret("app").await, &[("K", &value)]);
     owner.mend("e");
@@ -314,11 +335,7 @@ async fn with_the_regions_sts_down_the_role_is_assumed_in_the_other_region(case:
     let (value, role) = (case.value(), role_arn(&case.namespace));
     case.put("e", &value);
     case.replicate("e");
-    let trusting = World::role(&case.namespace)
-        .trust_principal(&role_arn(SHARED))
-        .allow_session_tag("keyferry-namespace", "*")
-        .allow(&["*"], &["*"]);
-    case.world.aws.put_role(trusting);
+    case.trusting_role();
     case.allow("roles", json!({"roleArns": [&role]})).await;
     let down = Fault::error(503, "ServiceUnavailable")
         .on("AssumeRole")
@@ -333,17 +350,10 @@ async fn with_the_regions_sts_down_the_role_is_assumed_in_the_other_region(case:
     }
     case.served_by(TOKYO).await;
     assert_holds(&case.secret("app").await, &[("K", &value)]);
-    let assumed = |region: &str| {
-        let mut calls = case.world.aws.calls();
-        calls.retain(|call| {
-            call.operation == "AssumeRole" && call.ids.contains(&role) && call.region == region
-        });
-        calls.len()
-    };
-    assert_eq!(assumed(TOKYO), 1, "one session for both bindings");
+    assert_eq!(case.assumed(TOKYO), 1, "one session for both bindings");
     down.clear();
     case.served_by(REGION).await;
-    assert_eq!(assumed(TOKYO), 1);
+    assert_eq!(case.assumed(TOKYO), 1);
 }
 
 async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
@@ -361,6 +371,9 @@ async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
     case.synced("app").await;
     let good = case.secret("app").await;
     assert_holds(&good, &[("one", &one), ("two", &two)]);
+    case.binding("edited", case.falling_back(case.one("one", "set/one")))
+        .await;
+    case.synced("edited").await;
     // Only there: no member of the Secret until the primary says so.
     let third = case.entry("set/third");
     case.tokyo().create(&third, &case.value()).unwrap();
@@ -377,8 +390,69 @@ async fn members_of_a_prefix_neither_join_nor_leave_at_a_replica(case: Case) {
     case.assert_kept(&good).await;
     assert_eq!(case.secret_writes(&name), 1);
     assert_eq!(case.tokyo().reads_of(&third), 0);
+    // The record does not tell what a prefix holds that was not in the spec then.
+    let prefix = json!({"dataFrom": [{"prefix": case.entry("set/")}]});
+    case.binding("edited", case.falling_back(prefix)).await;
+    let status = case.failing("edited", "AwsUnavailable").await;
+    let words = ["set/*\" is for the binding's own region to say"];
+    assert_says(&case, &condition(&status, "Synced"), &words);
+    assert_holds(&case.secret("edited").await, &[("one", &one)]);
     down.clear();
+    case.synced("edited").await;
+    assert_holds(
+        &case.secret("edited").await,
+        &[("one", &one), ("two", &two)],
+    );
     case.served_by(REGION).await;
     case.assert_kept(&good).await;
+    operator.terminate(&case.world.channels).await;
+}
+
+async fn many_bindings_of_an_entry_ask_their_own_region_together(case: Case) {
+    const BINDINGS: usize = 20;
+    let operator = case.operator(&[]).await;
+    case.put("e", &case.value());
+    case.replicate("e");
+    let names: Vec<String> = (0..BINDINGS).map(|n| format!("b-{n:02}")).collect();
+    let spec = case.falling_back(case.one("K", "e"));
+    let items: Vec<Value> = names
+        .iter()
+        .map(|name| case.manifest(name, spec.clone()))
+        .collect();
+    case.apply(json!({"apiVersion": "v1", "kind": "List", "items": items}))
+        .await;
+    for name in &names {
+        case.synced(name).await;
+    }
+    let asked = || {
+        let calls = case.calls().into_iter();
+        calls.filter(|call| call.region == REGION).count()
+    };
+    let before = asked();
+    case.break_region("e");
+    // Each binding has come back for its own region several times.
+    let passes = case
+        .poll(|| async {
+            let metrics = operator.metrics().await;
+            let served = "keyferry_failovers_total{outcome=\"served\"} ";
+            let count = metrics.lines().find_map(|line| line.strip_prefix(served));
+            let count: usize = count?.parse().ok()?;
+            (count >= 4 * BINDINGS).then_some(count)
+        })
+        .await
+        .expect("passes that are served by the replica");
+    let asked = asked() - before;
+    assert!(asked > 1, "it is asked again");
+    assert!(
+        asked < passes / 2,
+        "{asked} calls for {passes} passes: a failure is shared"
+    );
+    case.mend("e");
+    for name in &names {
+        let back = |object: &Value| {
+            is(object, "Synced", "True", "Synced") && object["status"]["failover"].is_null()
+        };
+        case.until(name, "back in its own region", back).await;
+    }
     operator.terminate(&case.world.channels).await;
 }

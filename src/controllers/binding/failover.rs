@@ -16,7 +16,7 @@ use crate::{
     api::Reason,
     controllers::context::Context,
     core::{
-        Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe,
+        Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, conditions,
         failover::{self, Verdict},
         recorded,
     },
@@ -223,8 +223,9 @@ impl Replica<'_> {
             let home = |entry: &Arc<Entry>| Arc::new(failover::as_of(self.home.region(), entry));
             return Ok(listed.iter().map(home).collect());
         }
-        if !ask.tags.is_empty() {
-            return Err(tags_unknown(ask));
+        let (status, generation) = (&self.observed.status, self.observed.generation);
+        if !ask.tags.is_empty() || !conditions::is_realised(status, generation) {
+            return Err(members_unknown(ask));
         }
         reader.may_list(ask)?;
         let reads = join_all(known.values().map(|ask| self.entry(reader, ask)));
@@ -234,14 +235,11 @@ impl Replica<'_> {
     }
 }
 
-/// The record does not tell which of the entries under a prefix carry the tags.
-fn tags_unknown(ask: &PrefixAsk) -> Finding {
-    Finding::new(
-        Reason::AwsUnavailable,
-        format!(
-            "which entries under \"{}\" carry the tags is known to the primary region only.",
-            ask.prefix
-        ),
-        "",
-    )
+/// The record does not tell which entries carry certain tags, nor what a new spec has under a prefix.
+fn members_unknown(ask: &PrefixAsk) -> Finding {
+    let fact = format!(
+        "which entries belong to \"{}*\" is for the binding's own region to say.",
+        ask.prefix
+    );
+    Finding::new(Reason::AwsUnavailable, fact, "")
 }

@@ -57,8 +57,11 @@ fn interest(recipe: &Recipe, read: &Read) -> Interest {
     let allowed = entries.filter(
         |(_, result)| !matches!(result, Err(finding) if finding.reason == Reason::AccessNotAllowed),
     );
+    // Where another region serves, whatever its own answers is news: that it does.
+    let stood_in = read.instead_of.is_some();
     let prefixes = read.values.listings.iter().filter_map(|(ask, result)| {
         let known = match result {
+            Ok(_) if stood_in => Known::Failed,
             Ok(members) => {
                 let members = members
                     .iter()
@@ -72,7 +75,14 @@ fn interest(recipe: &Recipe, read: &Read) -> Interest {
     });
     Interest {
         entries: allowed
-            .map(|(ask, result)| (ask.clone(), Known::of(result)))
+            .map(|(ask, result)| {
+                let known = if stood_in {
+                    Known::Failed
+                } else {
+                    Known::of(result)
+                };
+                (ask.clone(), known)
+            })
             .collect(),
         prefixes: prefixes.collect(),
         interval: recipe.refresh_interval,

@@ -41,13 +41,15 @@ impl<'a> Gatekeeper<'a> {
             namespace_labels = labels.map(|labels| (*labels).clone()).unwrap_or_default();
         }
         let identity = &recipe.identity;
+        let region = identity.region.as_deref();
+        let region = region.or(context.sources.own_region());
         let request = AccessRequest {
             namespace: observed.key.namespace.clone(),
             namespace_labels,
             asked: Asked::default(),
             account: None,
             caller_account: known_account(context, observed, recipe),
-            region: identity.region.clone().unwrap_or_default(),
+            region: region.unwrap_or_default().to_owned(),
             role_arn: identity.role_arn.clone(),
             service_account: identity.service_account.clone(),
         };
