@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use super::{
     batch::{Answer, Answers, Plan},
     bucket::Lane,
     failure::Failure,
-    hub::{Hub, Keep, Landing},
+    hub::{Hub, Keep, Landing, WeakBatchRun},
     metrics::{Operation, Outcome, SourceEvent},
 };
 use crate::core::{EntryAsk, SecretId};
@@ -28,6 +28,8 @@ pub(super) struct Gather {
     urgent: AtomicBool,
     full: Notify,
     sent: Arc<AtomicBool>,
+    /// The batch itself, for those whose entries it takes along.
+    pub run: OnceLock<WeakBatchRun>,
 }
 
 impl Default for Gather {
@@ -37,6 +39,7 @@ impl Default for Gather {
             urgent: AtomicBool::new(false),
             full: Notify::new(),
             sent: Arc::default(),
+            run: OnceLock::new(),
         }
     }
 }
@@ -92,6 +95,9 @@ impl Hub {
             state.close(&gather);
             let mut plan = gather.take();
             let taken_along = state.fill_up(&mut plan, own.as_deref(), now);
+            if let Some(run) = gather.run.get() {
+                state.carry(&taken_along, run, now);
+            }
             if !plan.is_full() {
                 state.last_partial = Some(now);
             }
@@ -107,6 +113,7 @@ impl Hub {
     /// Values that were read for others to come wait for them; whatever else came of it they find out themselves.
     fn keep_for_later(&self, answers: &Answers, taken_along: Vec<(EntryAsk, u64)>, began: Instant) {
         for (ask, number) in taken_along {
+            self.lock().carried.remove(&ask);
             if let Some(Answer::Value(entry)) = answers.get(&ask.id) {
                 let landing = Landing {
                     ask,

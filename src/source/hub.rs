@@ -337,7 +337,10 @@ impl Hub {
         }
         state.reads += 1;
         let number = state.reads;
-        let (read, sent) = if batched && state.may_batch(ask, Instant::now()) {
+        let (read, sent) = if let Some(run) = state.carrier(ask, since) {
+            let read = self.clone().by_batch(ask.clone(), run, reading.lane);
+            (read.boxed(), Arc::new(AtomicBool::new(true)))
+        } else if batched && state.may_batch(ask, Instant::now()) {
             let (run, sent) =
                 self.join_batch(&mut state, &ask.id, own_account.as_deref(), reading.lane);
             let read = self.clone().by_batch(ask.clone(), run, reading.lane);
@@ -386,7 +389,11 @@ impl Hub {
         gather.add(id, wire, own, lane);
         let sent = gather.sent();
         let run = self.clone().run_batch(gather.clone()).boxed().shared();
-        state.gathering = run.downgrade().map(|weak| (gather, weak));
+        if let Some(weak) = run.downgrade() {
+            // The first and only time: nobody else knows this batch yet.
+            let _ = gather.run.set(weak.clone());
+            state.gathering = Some((gather, weak));
+        }
         (run, sent)
     }
 

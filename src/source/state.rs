@@ -16,7 +16,7 @@ use super::{
     batch::Plan,
     gather::Gather,
     holds::Holds,
-    hub::{Keep, Landing, ListResult, ReadResult, WeakBatchRun},
+    hub::{BatchRun, Keep, Landing, ListResult, ReadResult, WeakBatchRun},
     listing::Listed,
     metrics::Operation,
     reuse::Reuse,
@@ -26,7 +26,9 @@ use super::{
 };
 use crate::{
     api::Reason,
-    core::{EntryAsk, PrefixAsk, SecretId, VersionSelector, entry::SecretArn},
+    core::{
+        Class, EntryAsk, PrefixAsk, SecretId, VersionSelector, entry::SecretArn, schedule::class,
+    },
 };
 
 /// Refreshes that people ask for: one read of an entry in that time.
@@ -43,6 +45,8 @@ pub(super) struct State {
     /// The batch that still takes asks.
     pub gathering: Option<(Arc<Gather>, WeakBatchRun)>,
     pub flights: HashMap<EntryAsk, Flight>,
+    /// Entries that a batch under way takes along for readers to come, and when it began.
+    pub carried: HashMap<EntryAsk, (WeakBatchRun, Instant)>,
     pub listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
     recent: HashMap<PrefixAsk, (Instant, Arc<Vec<Listed>>)>,
     /// Members that events told of, which listings may not show yet.
@@ -128,6 +132,7 @@ impl State {
         Self {
             gathering: None,
             flights: HashMap::new(),
+            carried: HashMap::new(),
             listings: HashMap::new(),
             recent: HashMap::new(),
             announced: HashMap::new(),
@@ -204,6 +209,20 @@ impl State {
         taken
     }
 
+    /// Remembers which batch takes these asks along: a reader who comes meanwhile waits for it.
+    pub fn carry(&mut self, asks: &[(EntryAsk, u64)], run: &WeakBatchRun, now: Instant) {
+        let asks = asks.iter().map(|(ask, _)| ask.clone());
+        self.carried
+            .extend(asks.map(|ask| (ask, (run.clone(), now))));
+    }
+
+    /// The batch that takes this ask along and began at `since` or later.
+    pub fn carrier(&self, ask: &EntryAsk, since: Option<Instant>) -> Option<BatchRun> {
+        let (run, began) = self.carried.get(ask)?;
+        let recent = since.is_none_or(|since| *began >= since);
+        run.upgrade().filter(|_| recent)
+    }
+
     /// Takes in how a read ended.
     pub fn landed(&mut self, landing: &Landing, result: &ReadResult, now: Instant) {
         let ask = &landing.ask;
@@ -223,6 +242,10 @@ impl State {
             Err(finding) => {
                 if finding.reason == Reason::SecretNotFound {
                     self.suspects.remove(&ask.id);
+                }
+                // An answer about the entry, unlike one that was not had for want of time or network.
+                if matches!(class(finding.reason), Class::Missing | Class::Denied) {
+                    self.reuse.refused(ask, landing.number);
                 }
                 self.holds.failed(ask, finding, landing.interval, now);
             }
@@ -341,6 +364,7 @@ impl State {
             .retain(|_, (at, _)| now.duration_since(*at) < time);
         self.flights
             .retain(|_, flight| flight.future.upgrade().is_some());
+        self.carried.retain(|_, (run, _)| run.upgrade().is_some());
     }
 }
 
