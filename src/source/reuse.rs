@@ -112,6 +112,13 @@ impl Reuse {
         self.order.push_back((now, number, ask.clone()));
     }
 
+    /// Read `number` was refused: an earlier one's value no longer answers anybody.
+    pub fn refused(&mut self, ask: &EntryAsk, number: u64) {
+        if self.kept.get(ask).is_some_and(|kept| kept.number < number) {
+            self.remove(ask);
+        }
+    }
+
     /// Drops what is too old.
     pub fn expire(&mut self, now: Instant) {
         while let Some((at, _, _)) = self.order.front() {
@@ -248,6 +255,18 @@ mod tests {
         assert!(one.get(&ask("huge"), None, start).is_none());
         assert!(total.load(Relaxed) <= 100);
         drop(one);
+        assert_eq!(total.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_later_refusal_ends_an_earlier_value_and_not_the_other_way_round() {
+        let (start, total) = (Instant::now(), Arc::default());
+        let mut kept = reuse(100, &total);
+        kept.put(&ask("a"), &entry(10), (2, start), 0, start);
+        kept.refused(&ask("a"), 1);
+        assert!(kept.holds(&ask("a")), "refused before it was read");
+        kept.refused(&ask("a"), 3);
+        assert!(kept.get(&ask("a"), None, start).is_none());
         assert_eq!(total.load(Relaxed), 0);
     }
 

@@ -26,7 +26,9 @@ use super::{
 };
 use crate::{
     api::Reason,
-    core::{EntryAsk, PrefixAsk, SecretId, VersionSelector, entry::SecretArn},
+    core::{
+        Class, EntryAsk, PrefixAsk, SecretId, VersionSelector, entry::SecretArn, schedule::class,
+    },
 };
 
 /// Refreshes that people ask for: one read of an entry in that time.
@@ -241,6 +243,10 @@ impl State {
             Err(finding) => {
                 if finding.reason == Reason::SecretNotFound {
                     self.suspects.remove(&ask.id);
+                }
+                // An answer about the entry, unlike one that was not had for want of time or network.
+                if matches!(class(finding.reason), Class::Missing | Class::Denied) {
+                    self.reuse.refused(ask, landing.number);
                 }
                 self.holds.failed(ask, finding, landing.interval, now);
             }

@@ -40,6 +40,15 @@ impl Case {
 
     /// Every write that an operator asked for in this namespace, refused ones too.
     pub fn writes(&self, operator: &str) -> Vec<Write> {
+        self.writes_in(operator, |namespace| namespace == self.namespace)
+    }
+
+    /// The same in every namespace that was made for this test.
+    pub fn writes_below(&self, operator: &str) -> Vec<Write> {
+        self.writes_in(operator, |namespace| namespace.starts_with(&self.namespace))
+    }
+
+    fn writes_in(&self, operator: &str, ours: impl Fn(&str) -> bool) -> Vec<Write> {
         let path = self
             .world
             .plane
@@ -47,13 +56,13 @@ impl Case {
             .expect("the control plane has an audit log");
         let log = std::fs::read_to_string(path).unwrap();
         let user = format!("system:serviceaccount:{operator}:{operator}");
-        let ours = log
+        let told = log
             .lines()
             .filter(|line| line.contains(&self.namespace) && line.contains(&user));
-        let lines = ours.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = told.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
             .filter(|line| line["user"]["username"] == json!(user))
-            .filter(|line| line["objectRef"]["namespace"] == json!(self.namespace))
+            .filter(|line| line["objectRef"]["namespace"].as_str().is_some_and(&ours))
             .map(|line| Write::of(&line))
             .collect()
     }

@@ -10,17 +10,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
 mod audit;
 mod batches;
+mod budgets;
 mod case;
+mod counted;
 mod credentials;
 mod deletion;
 mod failover;
 mod identity;
 mod leaks;
+mod members;
 mod memory;
 mod merge;
 mod operators;
+mod outage;
 mod ownership;
 mod policy;
 mod reasons;
@@ -32,9 +37,13 @@ mod rollouts;
 mod rotation;
 mod secret;
 mod seen;
+mod stale;
 mod stalls;
 mod steady;
+mod sweeps;
 mod templates;
+mod throttled;
+mod told;
 mod values;
 mod workload;
 mod world;
@@ -86,8 +95,15 @@ fn phases(threads: usize) -> Vec<Phase> {
         policy::own(),
         stalls::tests(),
         memory::tests(),
+        accounts::own(),
+        stale::own(),
+        members::own(),
+        outage::own(),
+        sweeps::own(),
+        throttled::own(),
+        told::own(),
     ];
-    let alone = [policy::alone(), stalls::alone()];
+    let alone = [policy::alone(), stalls::alone(), budgets::alone()];
     let phase = |name, tests, threads, shared_operator| Phase {
         name,
         tests,

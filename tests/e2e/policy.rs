@@ -22,6 +22,7 @@ crate::tests![tests:
     an_entry_of_another_namespace_is_not_asked_for_until_a_policy_allows_it,
     both_readings_of_a_name_must_be_allowed_before_any_call,
     a_role_or_service_account_without_a_policy_is_not_asked_for,
+    a_right_taken_away_while_in_sync_is_told_and_ends_every_call,
 ];
 
 crate::tests![own:
@@ -251,4 +252,37 @@ async fn a_read_that_aws_denies_is_on_the_audit_trail_once_each_time_it_begins(c
     }
     assert_eq!(trail.len(), 2, "denied twice, at several passes each time");
     case.mend("e");
+}
+
+async fn a_right_taken_away_while_in_sync_is_told_and_ends_every_call(case: Case) {
+    let other = case.sibling("owner").await;
+    other.put("db", &other.value());
+    case.put("clock", &case.value());
+    let entry = other.entry("db");
+    case.allow("more", json!({"secrets": [entry]})).await;
+    let every_ten_seconds = |mut spec: Value| {
+        spec["refreshInterval"] = json!("10s");
+        spec
+    };
+    case.binding("app", every_ten_seconds(other.one("K", "db")))
+        .await;
+    case.binding("clock", every_ten_seconds(case.one("K", "clock")))
+        .await;
+    case.synced("app").await;
+    case.synced("clock").await;
+    let good = case.secret("app").await;
+    // Another rule in its place.
+    case.allow("more", json!({"secrets": [other.entry("other")]}))
+        .await;
+    case.failing("app", "AccessNotAllowed").await;
+    let before = other.calls().len();
+    other.put("db", &other.value());
+    for _ in 0..3 {
+        case.until_read_again(&["clock"]).await;
+    }
+    assert_eq!(other.calls().len(), before, "no call was made");
+    assert!(
+        data(&case.secret("app").await) == data(&good),
+        "the last good Secret stays"
+    );
 }

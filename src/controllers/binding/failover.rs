@@ -29,13 +29,26 @@ pub fn wanted(recipe: &Recipe, own: &Result<Read, Stop>) -> Option<Finding> {
         return None;
     }
     let failures: Vec<&Finding> = match own {
-        Ok(read) => fetch::failures(&read.values).collect(),
+        Ok(read) => failures(recipe, read).collect(),
         Err(Stop::Failed(finding)) => vec![finding],
         Err(_) => return None,
     };
     // The same one each time, whatever the order of the reads.
     let first = failures.iter().min_by_key(|finding| &finding.fact)?;
     failover::is_called_for(failures.iter().copied()).then(|| (*first).clone())
+}
+
+/// What went wrong; an entry that may be missing and is has not.
+fn failures<'a>(recipe: &'a Recipe, read: &'a Read) -> impl Iterator<Item = &'a Finding> {
+    let may_be_missing = |ask: &EntryAsk, finding: &Finding| {
+        finding.reason == Reason::SecretNotFound && recorded::is_optional(recipe, ask)
+    };
+    let entries = read.values.entries.iter().filter_map(move |(ask, result)| {
+        let finding = result.as_ref().err()?;
+        (!may_be_missing(ask, finding)).then_some(finding)
+    });
+    let listings = read.values.listings.values();
+    entries.chain(listings.filter_map(|result| result.as_ref().err()))
 }
 
 /// Reads everything from the first region that has everything; else `own` stands, with what was said elsewhere.

@@ -100,12 +100,6 @@ async fn read_at_home(
     })
 }
 
-/// Every read that failed.
-pub fn failures(values: &Fetched) -> impl Iterator<Item = &Finding> {
-    let entries = values.entries.values().filter_map(|r| r.as_ref().err());
-    entries.chain(values.listings.values().filter_map(|r| r.as_ref().err()))
-}
-
 /// Every entry that was read.
 pub fn good(values: &Fetched) -> impl Iterator<Item = &Arc<Entry>> {
     let listings = values.listings.values().filter_map(|r| r.as_ref().ok());

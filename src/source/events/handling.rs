@@ -81,10 +81,7 @@ impl Hub {
             // Everybody has that version: a duplicate, or we were quicker.
             return Handled::Done;
         }
-        let mut result = self.read_for_hint(&ask).await;
-        if is_behind(hint, &result) && self.will_show(hint, &ask).await {
-            result = self.read_for_hint(&ask).await;
-        }
+        let result = self.read_as_hinted(hint, &ask).await;
         if is_no_outcome(&result) {
             return Handled::Failed;
         }
@@ -114,27 +111,31 @@ impl Hub {
         self.flight_alone(ask, reading, Keep::IfWanted).await
     }
 
-    /// Looks at the labels until the version of the hint carries the one asked for. False: it does not, so
-    /// the hint is older than what was read.
-    async fn will_show(&self, hint: &Hint, ask: &EntryAsk) -> bool {
-        let (Some(version), Some(label)) = (&hint.version_id, label(ask)) else {
-            return false;
-        };
-        for pause in PAUSES {
+    /// Reads until the version of the hint is there, or the labels say that the hint is older than what was read.
+    async fn read_as_hinted(self: &Arc<Self>, hint: &Hint, ask: &EntryAsk) -> ReadResult {
+        let mut result = self.read_for_hint(ask).await;
+        for (number, pause) in PAUSES.into_iter().enumerate() {
+            if !is_behind(hint, &result) {
+                break;
+            }
             tokio::time::sleep(pause).await;
-            let Ok(described) = self.described(ask).await else {
-                // Without that right the last read decides.
-                if pause == PAUSES[PAUSES.len() - 1] {
-                    return true;
-                }
-                continue;
-            };
-            let carries = |labels: &Vec<String>| labels.iter().any(|other| other == label);
-            if described.versions.get(version).is_some_and(carries) {
-                return true;
+            // Where labels may not be looked at, the last read decides.
+            let last = number + 1 == PAUSES.len();
+            if self.shows(hint, ask).await.unwrap_or(last) {
+                result = self.read_for_hint(ask).await;
             }
         }
-        false
+        result
+    }
+
+    /// Whether the version of the hint carries the label asked for; None: AWS does not tell.
+    async fn shows(&self, hint: &Hint, ask: &EntryAsk) -> Option<bool> {
+        let (Some(version), Some(label)) = (&hint.version_id, label(ask)) else {
+            return Some(false);
+        };
+        let described = self.described(ask).await.ok()?;
+        let labels = described.versions.get(version);
+        Some(labels.is_some_and(|labels| labels.iter().any(|other| other == label)))
     }
 
     /// A member of a prefix moved, came or went. Listings learn that minutes later.
@@ -177,8 +178,12 @@ impl Hub {
             id,
             version: VersionSelector::Current,
         };
-        let read = self.read_for_hint(&entry).await?;
-        if read.name.starts_with(&ask.prefix) {
+        let result = self.read_as_hinted(hint, &entry).await;
+        let behind = is_behind(hint, &result);
+        let read = result?;
+        // An old answer would hide what listings show meanwhile, unless it is the hint that is old.
+        let old = behind && self.shows(hint, &entry).await == Some(true);
+        if read.name.starts_with(&ask.prefix) && !old {
             let now = Instant::now();
             self.lock().announce(ask, listed(&read), now);
         }
