@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use keyferry_testkit::aws::EventKinds;
+use keyferry_testkit::aws::{CallLog, EventKinds};
 use serde_json::json;
 
 use super::audit::{Audit, Writes};
 use super::bed::Bed;
-use super::calls::{Calls, listed};
+use super::calls::{BATCH, Calls, listed};
 use super::changes::{self, Spread};
 use super::floor::{self, Floor, Template};
 use super::follow::All;
@@ -175,8 +175,10 @@ async fn restart(bed: &mut Bed, plan: Plan, screen: &Screen) -> Ended<(u32, Coun
     bed.aws.reset_counts();
     let audit = Audit::begin(&bed.plane)?;
     let (pid, _) = bed.operate(&[]).await?;
-    // Long enough for the first sweep, too short for the second.
-    tokio::time::sleep(plan.interval() / 2).await;
+    // An entry is not looked at again before a tenth of the interval is over: until then it is one sweep.
+    let read = |log: &CallLog| log.count(BATCH) + log.count("GetSecretValue") > 0;
+    bed.aws.wait_within(Duration::from_secs(60), read).await?;
+    tokio::time::sleep(plan.interval() / 10).await;
     let counted = Counted {
         calls: Calls::of(&bed.aws.calls()),
         writes: audit.writes()?,
