@@ -86,7 +86,10 @@ fn phases(threads: usize) -> Vec<Phase> {
         failover::tests(),
         steady::tests(),
     ];
+    // The longest first: the phase ends with its last test.
     let own = [
+        members::own(),
+        throttled::own(),
         batches::own(),
         restarts::tests(),
         credentials::own(),
@@ -97,10 +100,8 @@ fn phases(threads: usize) -> Vec<Phase> {
         memory::tests(),
         accounts::own(),
         stale::own(),
-        members::own(),
         outage::own(),
         sweeps::own(),
-        throttled::own(),
         told::own(),
     ];
     let alone = [policy::alone(), stalls::alone(), budgets::alone()];
