@@ -10,7 +10,7 @@ use super::{
     replies::Described,
     sweep::label,
 };
-use crate::core::{EntryAsk, Finding};
+use crate::core::{Entry, EntryAsk, Finding};
 
 impl Hub {
     /// Whether AWS says twice, ten seconds apart, that the label asked for is on that version. Where
@@ -46,8 +46,7 @@ impl Hub {
     }
 
     async fn is_readable(self: &Arc<Self>, ask: &EntryAsk) -> Result<bool, Finding> {
-        let wire = self.lock().wire(&ask.id);
-        match self.calls.get(&wire, &ask.version, Lane::Urgent).await {
+        match self.read_directly(ask).await {
             Ok(_) => Ok(true),
             Err(failure) => {
                 self.unless_missing(ask, &failure, Operation::GetSecretValue)
@@ -70,17 +69,18 @@ impl Hub {
 
     async fn is_at(self: &Arc<Self>, ask: &EntryAsk, version: &str) -> bool {
         match self.described(ask).await {
-            Ok(described) => label(ask).is_some_and(|label| {
-                let labels = described.versions.get(version);
-                labels.is_some_and(|labels| labels.iter().any(|other| other == label))
-            }),
+            Ok(described) => label(ask).is_some_and(|label| described.carries(version, label)),
             Err(failure) if failure.outcome() == Outcome::Denied => {
-                let wire = self.lock().wire(&ask.id);
-                let read = self.calls.get(&wire, &ask.version, Lane::Urgent).await;
+                let read = self.read_directly(ask).await;
                 read.is_ok_and(|entry| entry.version_id == version)
             }
             Err(_) => false,
         }
+    }
+
+    async fn read_directly(&self, ask: &EntryAsk) -> Result<Entry, Failure> {
+        let wire = self.lock().wire(&ask.id);
+        self.calls.get(&wire, &ask.version, Lane::Urgent).await
     }
 
     pub(super) async fn described(&self, ask: &EntryAsk) -> Result<Described, Failure> {

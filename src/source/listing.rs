@@ -8,6 +8,7 @@ use super::{
     bucket::Lane,
     calls::{Calls, name_filter, tag_filter},
     failure::Failure,
+    wire::CURRENT,
 };
 use crate::core::PrefixAsk;
 
@@ -128,7 +129,7 @@ fn member(entry: SecretListEntry, ask: &PrefixAsk) -> Option<Listed> {
     let versions = entry.secret_versions_to_stages.unwrap_or_default();
     let current = versions
         .into_iter()
-        .find(|(_, stages)| stages.iter().any(|s| s == "AWSCURRENT"));
+        .find(|(_, stages)| stages.iter().any(|s| s == CURRENT));
     Some(Listed {
         name: entry.name.filter(|name| name.starts_with(&ask.prefix))?,
         arn: entry.arn?,

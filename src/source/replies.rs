@@ -34,6 +34,14 @@ pub(super) struct Described {
     pub versions: BTreeMap<String, Vec<String>>,
 }
 
+impl Described {
+    /// Whether a version carries a label.
+    pub fn carries(&self, version: &str, label: &str) -> bool {
+        let labels = self.versions.get(version).into_iter().flatten();
+        labels.into_iter().any(|other| other == label)
+    }
+}
+
 /// None if something that AWS always sends is missing.
 pub(super) fn described(reply: DescribeSecretOutput) -> Option<Described> {
     let versions = reply.version_ids_to_stages.unwrap_or_default();

@@ -281,12 +281,9 @@ impl State {
         if let Some(last) = last.filter(|last| **last < since) {
             return Some(*last + REFRESH_PAUSE);
         }
-        let fresh = unread.into_iter().cloned();
-        let fresh: Vec<EntryAsk> = fresh
-            .filter(|ask| !self.refreshed.contains_key(ask))
-            .collect();
-        self.refreshed
-            .extend(fresh.into_iter().map(|ask| (ask, now)));
+        for ask in unread {
+            self.refreshed.entry(ask.clone()).or_insert(now);
+        }
         None
     }
 

@@ -2,7 +2,7 @@
 //! subscribers, and only what has moved is read for them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,15 +18,13 @@ use super::{
     metrics::{Operation, Outcome, SourceEvent, Sweep},
     settings::SweepMode,
     subscriptions::{Item, Known, Subscriber},
-    wire::{answers, looks_complete, parse_arn},
+    wire::{CURRENT, answers, looks_complete, parse_arn},
 };
 use crate::{
     api::Reason,
     core::{EntryAsk, Finding, PrefixAsk, SecretId, VersionSelector},
 };
 
-/// The label of the version that is in use.
-const CURRENT: &str = "AWSCURRENT";
 /// Listings lag behind by up to five minutes (source: ListSecrets, API reference): for shorter intervals they
 /// say nothing.
 const LIST_FROM: Duration = Duration::from_secs(300);
@@ -199,11 +197,14 @@ impl Hub {
         told: &mut Vec<Subscriber>,
     ) {
         let own = self.calls.credentials.known_account();
+        // Names are unique in an account and region.
+        let labels = labels.iter().flatten();
+        let by_name: HashMap<&str, &Labels> = labels.map(|l| (l.name.as_str(), l)).collect();
         let (mut state, now) = (self.lock(), Instant::now());
         for ask in asks {
-            let found = labels
+            let found = names(&ask.id)
                 .iter()
-                .flatten()
+                .filter_map(|name| by_name.get(name.as_str()))
                 .find(|entry| is_labelled(&ask.id, entry, own.as_deref()))
                 .and_then(|entry| entry.version(label(&ask)?))
                 .map(|version| Known::Version(version.into()));

@@ -5,6 +5,9 @@
 
 use crate::core::{SecretId, entry::SecretArn};
 
+/// The label of the version that is in use.
+pub(super) const CURRENT: &str = "AWSCURRENT";
+
 /// The text of an ARN.
 pub(super) fn arn_text(arn: &SecretArn) -> String {
     let SecretArn {

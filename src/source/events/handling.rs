@@ -134,8 +134,7 @@ impl Hub {
             return Some(false);
         };
         let described = self.described(ask).await.ok()?;
-        let labels = described.versions.get(version);
-        Some(labels.is_some_and(|labels| labels.iter().any(|other| other == label)))
+        Some(described.carries(version, label))
     }
 
     /// A member of a prefix moved, came or went. Listings learn that minutes later.

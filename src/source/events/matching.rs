@@ -5,10 +5,8 @@
 use super::{Hint, HintId, HintKind};
 use crate::{
     core::{EntryAsk, SecretId, VersionSelector, entry::PrefixAsk},
-    source::wire::{adds_suffix, looks_complete},
+    source::wire::{CURRENT, adds_suffix, looks_complete},
 };
-
-const CURRENT: &str = "AWSCURRENT";
 
 /// Whether a hint is about an ask. A name, in the ask or in the hint, means an entry in its own account and region
 /// only. `own_account`: the account of the hub that asks, None while it is not known; `hub_region`: its region.
