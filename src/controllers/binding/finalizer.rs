@@ -19,11 +19,15 @@ use crate::{
     core::{Recipe, parse},
 };
 
+/// Whether keys of the binding lie in a Secret that outlives it, and are to leave it.
+pub fn is_needed(recipe: &Recipe) -> bool {
+    let target = &recipe.target;
+    target.creation == CreationPolicy::Merge && target.deletion == DeletionPolicy::Delete
+}
+
 /// A merged Secret outlives its bindings: the finalizer holds the binding until its keys are out.
 pub async fn hold(context: &Context, observed: &Observed, recipe: &Recipe) -> Result<(), Stop> {
-    let target = &recipe.target;
-    let needed =
-        target.creation == CreationPolicy::Merge && target.deletion == DeletionPolicy::Delete;
+    let needed = is_needed(recipe);
     if needed == observed.has_finalizer {
         return Ok(());
     }

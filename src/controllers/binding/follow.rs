@@ -3,19 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Applied, Observed, Stop, decide, fetch::Read, gatekeeper::Gatekeeper, identity, observe,
+    Applied, Observed, Stop, decide, fetch::Read, finalizer, gatekeeper::Gatekeeper, identity,
+    observe, report,
 };
 use crate::{
-    api::{
-        Reason,
-        binding::{CreationPolicy, DeletionPolicy},
-        status::condition,
-    },
+    api::{Reason, status::condition},
     cluster::ObjectKey,
     controllers::context::Context,
     core::{Class, EntryAsk, Recipe, recorded, schedule},
-    source::{Interest, Known, Subscriber},
-    telemetry::conditions::ConditionStatus,
+    source::{Hub, Interest, Known, Subscriber},
 };
 
 /// Who a binding is to the sources.
@@ -94,51 +90,46 @@ fn interest(recipe: &Recipe, read: &Read) -> Interest {
 /// record. The reads of the others are planned, so that they share calls; returns whom a pass is due, those
 /// with the same entries next to each other.
 pub async fn first_look(context: &Context) -> Vec<ObjectKey> {
-    let mut due: Vec<(Vec<EntryAsk>, ObjectKey)> = Vec::new();
+    let mut due = Vec::new();
     for key in context.views.binding_keys() {
         let Some(observed) = observe::observe(context, &key) else {
             continue;
         };
         let Ok(recipe) = decide(context, &observed) else {
-            due.push((Vec::new(), key));
+            due.push((Vec::new(), key, None));
             continue;
         };
         if resume(context, &observed, &recipe).await {
             // Its rollout may be open, and its consumers may have come or gone.
             if recipe.rollout.is_some() {
-                due.push((Vec::new(), key));
+                due.push((Vec::new(), key, None));
             }
             continue;
         }
         context.remember(&key, |memory| memory.asked = true);
+        let hub = may_read(context, &observed, &recipe).await;
         let asks: Vec<EntryAsk> = recipe.asks().into_iter().collect();
-        due.push((asks, key));
+        due.push((asks, key, hub));
     }
-    due.sort();
-    for (asks, key) in &due {
-        plan(context, key, asks).await;
+    due.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    for (asks, _, hub) in &due {
+        if let Some(hub) = hub {
+            hub.plan(asks.iter().cloned());
+        }
     }
-    due.into_iter().map(|(_, key)| key).collect()
+    due.into_iter().map(|(_, key, _)| key).collect()
 }
 
-/// Announces the first reads of a binding, if it may read.
-async fn plan(context: &Context, key: &ObjectKey, asks: &[EntryAsk]) {
-    let Some(observed) = observe::peek(context, key).filter(|_| !asks.is_empty()) else {
-        return;
-    };
-    let Ok(recipe) = decide(context, &observed) else {
-        return;
-    };
-    let allowed = Gatekeeper::new(context, &observed, &recipe).is_ok_and(|gatekeeper| {
-        gatekeeper.before_any_call(&recipe).is_ok()
-            && asks.iter().all(|ask| gatekeeper.entry(&ask.id).is_ok())
-    });
-    let Ok(identity) = identity::identity(context, &observed, &recipe) else {
-        return;
-    };
-    if allowed && let Ok(hub) = context.sources.hub(&identity).await {
-        hub.plan(asks.iter().cloned());
+/// Where a binding reads, if it may read all its entries.
+async fn may_read(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<Arc<Hub>> {
+    let gatekeeper = Gatekeeper::new(context, observed, recipe).ok()?;
+    gatekeeper.before_any_call(recipe).ok()?;
+    let mut asks = recipe.asks().into_iter();
+    if !asks.all(|ask| gatekeeper.entry(&ask.id).is_ok()) {
+        return None;
     }
+    let identity = identity::identity(context, observed, recipe).ok()?;
+    context.sources.hub(&identity).await.ok()
 }
 
 /// Takes up a binding that was in sync when the operator stopped and is as it was left. True when nothing more
@@ -186,15 +177,7 @@ async fn resume(context: &Context, observed: &Observed, recipe: &Recipe) -> bool
         memory.asked = false;
         memory.passed = true;
     });
-    let conditions = &observed.status.conditions;
-    let words = conditions
-        .iter()
-        .map(|c| (c.type_.as_str(), ConditionStatus::from_word(&c.status)));
-    let key = &observed.key;
-    context
-        .metrics
-        .conditions()
-        .set(&key.namespace, &key.name, words);
+    report::show_conditions(context, &observed.key, &observed.status);
     true
 }
 
@@ -206,8 +189,6 @@ fn is_as_left(context: &Context, observed: &Observed, recipe: &Recipe) -> bool {
         .iter()
         .any(|c| c.type_ == condition::SYNCED && c.status == "True");
     let target = &recipe.target;
-    let wants_finalizer =
-        target.creation == CreationPolicy::Merge && target.deletion == DeletionPolicy::Delete;
     let (Some(recorded), Some(row)) = (&status.secret, &observed.secret) else {
         return false;
     };
@@ -222,7 +203,7 @@ fn is_as_left(context: &Context, observed: &Observed, recipe: &Recipe) -> bool {
         && status.failing_since.is_none()
         && observed.refresh.is_none()
         && !observed.deleting
-        && observed.has_finalizer == wants_finalizer
+        && observed.has_finalizer == finalizer::is_needed(recipe)
         && recorded.name == target.name
         && row.resource_version == recorded.resource_version
         && row.revision.as_ref() == Some(&recorded.revision)

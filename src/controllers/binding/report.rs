@@ -8,7 +8,7 @@ use crate::{
         Reason,
         status::{ExternalSecretBindingStatus as Status, condition},
     },
-    cluster::ReportError,
+    cluster::{ObjectKey, ReportError},
     controllers::{context::Context, enrol},
     core::{
         Class, Recipe,
@@ -234,15 +234,9 @@ async fn publish(
     Ok(after)
 }
 
-/// Events and the condition metric of a status that was written.
-pub async fn announce(
-    context: &Context,
-    key: &crate::cluster::ObjectKey,
-    uid: &str,
-    before: &Status,
-    after: &Status,
-) {
-    let conditions = after
+/// The condition metric of a binding.
+pub fn show_conditions(context: &Context, key: &ObjectKey, status: &Status) {
+    let conditions = status
         .conditions
         .iter()
         .map(|c| (c.type_.as_str(), ConditionStatus::from_word(&c.status)));
@@ -250,6 +244,17 @@ pub async fn announce(
         .metrics
         .conditions()
         .set(&key.namespace, &key.name, conditions);
+}
+
+/// Events and the condition metric of a status that was written.
+pub async fn announce(
+    context: &Context,
+    key: &ObjectKey,
+    uid: &str,
+    before: &Status,
+    after: &Status,
+) {
+    show_conditions(context, key, after);
     if before != after {
         context
             .metrics
