@@ -30,6 +30,7 @@ use keyferry::{
         gate, parse, render, value::Growing, write_plan::LiveSecret,
     },
 };
+use keyferry_testkit::memory::writable_mapping;
 use serde_json::{Value, json};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -101,7 +102,7 @@ impl Search {
         maps.read_to_string(&mut self.maps).unwrap();
         let mut memory = File::open("/proc/self/mem").unwrap();
         let mut found = 0;
-        for (mut from, to) in self.maps.lines().filter_map(writable) {
+        for (mut from, to) in self.maps.lines().filter_map(writable_mapping) {
             while from < to {
                 let length = self.part.len().min(usize::try_from(to - from).unwrap());
                 let part = &mut self.part[..length];
@@ -120,18 +121,6 @@ impl Search {
         }
         found
     }
-}
-
-/// Start and end of a mapping that can be read and written.
-fn writable(line: &str) -> Option<(u64, u64)> {
-    let mut words = line.split_whitespace();
-    let (range, rights) = (words.next()?, words.next()?);
-    if !rights.starts_with("rw") || line.ends_with("[vvar]") {
-        return None;
-    }
-    let (from, to) = range.split_once('-')?;
-    let parse = |text| u64::from_str_radix(text, 16).ok();
-    Some((parse(from)?, parse(to)?))
 }
 
 fn recipe(spec: Value) -> Recipe {

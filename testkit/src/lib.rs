@@ -5,6 +5,7 @@
 //! - [`aws`]: Secrets Manager, STS and the Pod Identity agent on loopback.
 //! - [`control_plane`]: a real API server with its controllers, scheduler and
 //!   kubectl.
+//! - [`memory`]: where a process's memory may hold values.
 //! - [`node`]: simulated nodes, which run pods without a kubelet.
 //! - [`recorder`]: every version that an object went through.
 //! - [`shared`]: one of each for all tests of a process.
@@ -17,6 +18,7 @@ pub mod canary;
 pub mod control_plane;
 mod error;
 pub mod install;
+pub mod memory;
 pub mod node;
 pub mod operator;
 pub mod recorder;

@@ -8,6 +8,8 @@ use std::{
 
 use futures::future::join_all;
 
+use keyferry_testkit::memory::writable_mapping;
+
 use crate::case::{Case, data};
 
 crate::tests![tests:
@@ -67,7 +69,7 @@ fn copies(pid: u32, value: &[u8]) -> usize {
     let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
     let finder = aho_corasick::AhoCorasick::new([value]).unwrap();
     let mut found = 0;
-    for (from, to) in maps.lines().filter_map(writable) {
+    for (from, to) in maps.lines().filter_map(writable_mapping) {
         let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
         // A mapping may go away between the two reads.
         if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
@@ -75,16 +77,4 @@ fn copies(pid: u32, value: &[u8]) -> usize {
         }
     }
     found
-}
-
-/// Start and end of a mapping that can be read and written.
-fn writable(line: &str) -> Option<(u64, u64)> {
-    let mut words = line.split_whitespace();
-    let (range, rights) = (words.next()?, words.next()?);
-    if !rights.starts_with("rw") || line.ends_with("[vvar]") {
-        return None;
-    }
-    let (from, to) = range.split_once('-')?;
-    let parse = |text| u64::from_str_radix(text, 16).ok();
-    Some((parse(from)?, parse(to)?))
 }

@@ -233,16 +233,23 @@ async fn a_foreign_secret_is_not_touched_and_its_manager_is_named(case: Case) {
     assert!(is(&status, "Ready", "True", "TargetConflict"), "{status}");
     case.assert_kept(&good).await;
     case.assert_told(Reason::TargetConflict).await;
-    let still = case.secret("theirs").await;
-    assert_eq!(
-        still.resource_version(),
-        foreign.resource_version(),
-        "not touched"
-    );
+    case.assert_untouched(&foreign).await;
     case.delete_secret("theirs").await;
     let status = case.cleared().await;
     assert_eq!(status["secret"]["name"], "theirs");
     assert_holds(&case.secret("theirs").await, &[("PASSWORD", &value)]);
+}
+
+impl Case {
+    /// Fails if a Secret is not as it was.
+    async fn assert_untouched(&self, before: &Secret) {
+        let still = self.secret(&before.name_any()).await;
+        assert_eq!(
+            still.resource_version(),
+            before.resource_version(),
+            "not touched"
+        );
+    }
 }
 
 async fn a_foreign_secret_that_was_there_first_is_not_touched(case: Case) {
@@ -253,12 +260,7 @@ async fn a_foreign_secret_that_was_there_first_is_not_touched(case: Case) {
     case.bind_one("app", "PASSWORD", "db").await;
     let status = case.failing("app", "TargetConflict").await;
     assert_says(&case, &condition(&status, "Synced"), &["app", "helm"]);
-    let still = case.secret("app").await;
-    assert_eq!(
-        still.resource_version(),
-        foreign.resource_version(),
-        "not touched"
-    );
+    case.assert_untouched(&foreign).await;
 }
 
 async fn a_foreign_secret_that_wins_the_create_race_is_not_touched(case: Case) {
@@ -276,12 +278,7 @@ async fn a_foreign_secret_that_wins_the_create_race_is_not_touched(case: Case) {
     hang.release();
     let status = case.failing("app", "TargetConflict").await;
     assert_says(&case, &condition(&status, "Synced"), &["app", "terraform"]);
-    let still = case.secret("app").await;
-    assert_eq!(
-        still.resource_version(),
-        foreign.resource_version(),
-        "not touched"
-    );
+    case.assert_untouched(&foreign).await;
 }
 
 async fn labels_and_annotations_of_others_on_our_secret_stay(case: Case) {
