@@ -61,22 +61,13 @@ async fn doubtful(
     // A version id that is asked for by itself is never an old answer.
     let asked = doubted.filter_map(|source| {
         let id = parse_reference(source.arn).ok()?.ask.id;
-        let labels = read
-            .values
-            .entries
-            .keys()
-            .filter_map(|ask| match &ask.version {
-                VersionSelector::Stage(stage) => Some(stage.as_str()),
-                _ => None,
-            });
         let version = match source.selector {
             "" => VersionSelector::Current,
-            selector => {
-                let mut labels = labels.filter(|label| *label == selector);
-                VersionSelector::Stage(labels.next()?.to_owned())
-            }
+            label => VersionSelector::Stage(label.to_owned()),
         };
-        Some((EntryAsk { id, version }, source.version_id.to_owned()))
+        let is_label = version == VersionSelector::Current
+            || read.values.entries.keys().any(|ask| ask.version == version);
+        is_label.then(|| (EntryAsk { id, version }, source.version_id.to_owned()))
     });
     Ok(asked.collect())
 }

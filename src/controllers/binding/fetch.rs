@@ -17,7 +17,7 @@ use crate::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
         reference::parse_reference,
     },
-    source::{Caller, Freshness, Hub, Lane, Reading, addressed},
+    source::{Caller, Freshness, Hub, Lane, Reading},
 };
 
 /// Refreshes that are asked for one after the other, as `kubectl annotate --all` does, share a read.
@@ -43,13 +43,7 @@ pub struct Read {
 
 /// Reads everything the recipe names.
 pub async fn fetch(context: &Context, observed: &Observed, recipe: &Recipe) -> Result<Read, Stop> {
-    let failed = |finding| {
-        Stop::Failed(addressed(
-            finding,
-            &observed.key.namespace,
-            &observed.key.name,
-        ))
-    };
+    let failed = |finding| Stop::Failed(observed.addressed(finding));
     let gatekeeper = Gatekeeper::new(context, observed, recipe).map_err(failed)?;
     gatekeeper.before_any_call(recipe).map_err(failed)?;
     let identity = identity::identity(context, observed, recipe).map_err(failed)?;
@@ -71,8 +65,7 @@ async fn read_at_home(
     gatekeeper: Gatekeeper<'_>,
     hub: &Arc<Hub>,
 ) -> Result<Read, Stop> {
-    let (namespace, name) = (&observed.key.namespace, &observed.key.name);
-    let failed = |finding| Stop::Failed(addressed(finding, namespace, name));
+    let failed = |finding| Stop::Failed(observed.addressed(finding));
     let caller = hub.caller().await.map_err(failed)?;
     let gatekeeper = gatekeeper.with(&caller.account, hub.region());
     let reader = Reader::new(context, observed, recipe, gatekeeper, hub);
@@ -191,7 +184,7 @@ impl<'a> Reader<'a> {
             .hub
             .list(ask, self.reading)
             .await
-            .map_err(|finding| self.addressed(finding))?;
+            .map_err(|finding| self.observed.addressed(finding))?;
         let mut asks: HashMap<String, EntryAsk> = listed
             .iter()
             .filter(|member| member.current_version_id.is_some())
@@ -264,15 +257,7 @@ impl<'a> Reader<'a> {
             self.gatekeeper
                 .audit(finding.reason, ask.id.display(), &finding.fact);
         }
-        self.addressed(finding)
-    }
-
-    fn addressed(&self, finding: Finding) -> Finding {
-        addressed(
-            finding,
-            &self.observed.key.namespace,
-            &self.observed.key.name,
-        )
+        self.observed.addressed(finding)
     }
 }
 

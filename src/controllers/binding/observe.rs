@@ -8,6 +8,7 @@ use crate::{
     cluster::{ObjectKey, SecretRow},
     controllers::context::{Context, Memory},
     core::{Finding, Recipe, ownership::Claim},
+    source::addressed,
 };
 
 /// A binding at the start of a pass.
@@ -48,6 +49,11 @@ impl Observed {
             binding_uid: &self.uid,
             target: &recipe.target,
         }
+    }
+
+    /// A finding of the sources, with this binding in its cure.
+    pub fn addressed(&self, finding: Finding) -> Finding {
+        addressed(finding, &self.key.namespace, &self.key.name)
     }
 }
 

@@ -1,9 +1,6 @@
 //! The SQS calls themselves: own timeouts, one count each, plain types out. No decisions.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_sqs::{
     Client,
@@ -17,7 +14,7 @@ use super::{QueueAddress, flights::Receipt};
 use crate::source::{
     credentials::Credentials,
     failure::Failure,
-    metrics::{Operation, Outcome, SourceEvent, SourceMetrics},
+    metrics::{Operation, SourceEvent, SourceMetrics},
     sources::Own,
 };
 
@@ -150,19 +147,8 @@ impl Sqs {
         operation: Operation,
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, Failure> {
-        let start = Instant::now();
-        let result = call.await.map_err(|error| Failure::from_sdk(&error));
-        let outcome = result
-            .as_ref()
-            .map_or_else(Failure::outcome, |_| Outcome::Ok);
-        let duration = start.elapsed();
-        self.metrics.record(SourceEvent::Request {
-            operation,
-            outcome,
-            duration,
-        });
-        tracing::debug!(target: "keyferry::source", operation = operation.as_str(), outcome = outcome.as_str(), ?duration);
-        result
+        let call = async { call.await.map_err(|error| Failure::from_sdk(&error)) };
+        self.metrics.timed(operation, call).await
     }
 }
 
