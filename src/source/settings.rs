@@ -146,7 +146,7 @@ impl Default for ReadSettings {
     fn default() -> Self {
         Self {
             gather: Duration::from_millis(20),
-            pace: Duration::from_millis(500),
+            pace: Duration::from_secs(1),
             reuse: Duration::from_secs(5),
             reuse_bytes: 8 << 20,
             parallel: 8,
