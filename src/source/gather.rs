@@ -80,10 +80,17 @@ impl Gather {
 impl Hub {
     /// Waits for more asks, then for a place, then asks AWS. What waits for a place still takes asks.
     pub(super) async fn run_batch(self: Arc<Self>, gather: Arc<Gather>) -> Arc<Answers> {
-        let wait = self.settings.wait(self.lock().last_partial, Instant::now());
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = gather.full.notified() => {}
+        let opened = Instant::now();
+        let wait = self.settings.wait(self.lock().last_partial, opened);
+        let full = tokio::select! {
+            () = tokio::time::sleep(wait) => false,
+            () = gather.full.notified() => true,
+        };
+        // Filled at one stroke: by one reader of many entries, not by many who come in a row.
+        let at_once = full && opened.elapsed() < self.settings.gather;
+        if gather.lane() == Lane::Urgent && !at_once {
+            let turn = self.lock().turn(&self.settings, Instant::now());
+            tokio::time::sleep(turn).await;
         }
         let permit = self.places(gather.lane()).acquire().await;
         let own = self.calls.credentials.known_account();

@@ -120,6 +120,10 @@ pub struct ReadSettings {
     pub gather: Duration,
     /// Least time between two batches that are not full: many asks in a row still make few calls.
     pub pace: Duration,
+    /// Most batches that leave within `reuse` for readers who came unannounced, or as many as it takes to read
+    /// everything that is followed once, if that is more. Those after them wait, and take more asks meanwhile:
+    /// bindings that are made in a row share reads also where that takes longer than `reuse`.
+    pub burst: usize,
     /// How long a value read may answer another ask.
     pub reuse: Duration,
     /// Bytes of values kept for reuse, over all hubs.
@@ -146,7 +150,8 @@ impl Default for ReadSettings {
     fn default() -> Self {
         Self {
             gather: Duration::from_millis(20),
-            pace: Duration::from_secs(1),
+            pace: Duration::from_millis(500),
+            burst: 10,
             reuse: Duration::from_secs(5),
             reuse_bytes: 8 << 20,
             parallel: 8,

@@ -13,7 +13,7 @@ use std::{
 use futures::future::{BoxFuture, WeakShared};
 
 use super::{
-    batch::Plan,
+    batch::{BATCH, Plan},
     gather::Gather,
     holds::Holds,
     hub::{BatchRun, Keep, Landing, ListResult, ReadResult, WeakBatchRun},
@@ -66,6 +66,8 @@ pub(super) struct State {
     pub pages: usize,
     /// When the last batch that was not full left.
     pub last_partial: Option<Instant>,
+    /// When the last batches for unannounced readers left, or will.
+    left: VecDeque<Instant>,
     refreshed: HashMap<EntryAsk, Instant>,
     confirmed: HashMap<(EntryAsk, String), Instant>,
     pub reads: u64,
@@ -111,6 +113,11 @@ impl Planned {
         self.readers.remove(ask).unwrap_or_default()
     }
 
+    /// Nobody who was announced is still to come.
+    fn is_done(&self) -> bool {
+        self.readers.is_empty()
+    }
+
     /// The next one that nobody has read yet.
     fn next(&mut self) -> Option<EntryAsk> {
         loop {
@@ -146,10 +153,31 @@ impl State {
             denied: HashMap::new(),
             pages: 0,
             last_partial: None,
+            left: VecDeque::new(),
             refreshed: HashMap::new(),
             confirmed: HashMap::new(),
             reads: 0,
         }
+    }
+
+    /// How long the next batch waits for its turn. What was announced is read as fast as it can be: it is known
+    /// how few batches that takes.
+    pub fn turn(&mut self, settings: &ReadSettings, now: Instant) -> Duration {
+        if !self.planned.is_done() || settings.burst == 0 {
+            return Duration::ZERO;
+        }
+        let everything = self.subscriptions.counts().0.div_ceil(BATCH);
+        let most = settings.burst.max(everything);
+        let before = self.left.len().checked_sub(most);
+        let free = before
+            .and_then(|at| self.left.get(at))
+            .map_or(now, |before| (*before + settings.reuse).max(now));
+        self.left.push_back(free);
+        let over = |left: &Instant| *left + settings.reuse <= now;
+        while self.left.front().is_some_and(over) {
+            self.left.pop_front();
+        }
+        free.duration_since(now)
     }
 
     /// Only current values come in batches.
@@ -373,6 +401,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::source::{Interest, Subscriber};
 
     fn ask(name: &str) -> EntryAsk {
         EntryAsk {
@@ -425,6 +454,37 @@ mod tests {
             .collect();
         assert_eq!((taken.len(), plan.wires().len()), (19, 20));
         assert_eq!((&taken[0], &taken[18]), (&ask("e01"), &ask("e19")));
+    }
+
+    #[test]
+    fn at_most_so_many_batches_leave_within_the_seconds_of_reuse() {
+        let settings = ReadSettings::default();
+        let start = Instant::now();
+        let mut state = state(start);
+        let mut turns: Vec<Duration> = (0..35).map(|_| state.turn(&settings, start)).collect();
+        // One that comes later finds the others before it.
+        let later = start + Duration::from_secs(14);
+        turns.push(Duration::from_secs(14) + state.turn(&settings, later));
+        let seconds: Vec<u64> = turns.iter().map(Duration::as_secs).collect();
+        let expected: Vec<u64> = (0..36).map(|n| n / 10 * 5).collect();
+        assert_eq!(seconds, expected);
+        let idle = start + Duration::from_secs(60);
+        assert_eq!(state.turn(&settings, idle), Duration::ZERO);
+        // What is followed may be read once.
+        let who = Subscriber::new("estate", "all");
+        let entries = (0..400).map(|n| (ask(&format!("e{n}")), Known::Missing));
+        let interest = Interest {
+            entries: entries.collect(),
+            interval: Duration::from_secs(60),
+            ..Interest::default()
+        };
+        state.subscriptions.subscribe(&who, interest, idle);
+        let turns = (0..20).map(|_| state.turn(&settings, idle));
+        assert_eq!(turns.filter(Duration::is_zero).count(), 19);
+        // Announced readers do not wait.
+        let mut state = super::tests::state(start);
+        state.planned.add(ask("a"));
+        assert!((0..100).all(|_| state.turn(&settings, start).is_zero()));
     }
 
     #[test]
