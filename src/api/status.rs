@@ -119,6 +119,9 @@ pub struct RolloutStatus {
     /// The revision the pods shall run with.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub wanted: String,
+    /// The revision with which the pods did not become healthy, while that matters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub failed_revision: String,
     /// What the workload is doing.
     pub state: RolloutState,
     /// When the marker was set.
@@ -144,6 +147,12 @@ pub enum RolloutState {
     Progressing,
     /// The pods did not become healthy; nothing is undone.
     Held,
+    /// The pods did not become healthy; the previous bytes are being restored.
+    RollingBack,
+    /// Runs with the previous bytes again.
+    RolledBack,
+    /// The pods did not become healthy with the previous bytes either.
+    RollbackFailed,
     /// Was unhealthy before the change.
     AlreadyUnhealthy,
     /// Somebody changed the pod template during the rollout.

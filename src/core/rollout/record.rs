@@ -22,7 +22,7 @@ pub fn record(
             true
         }
         Some(outcome) => {
-            let merged = merge(&rollouts[index], outcome);
+            let merged = merge(&rollouts[index], before, outcome);
             let changed = merged != rollouts[index];
             rollouts[index] = merged;
             changed
@@ -30,21 +30,31 @@ pub fn record(
     }
 }
 
-fn merge(current: &RolloutStatus, outcome: &RolloutStatus) -> RolloutStatus {
+fn merge(
+    current: &RolloutStatus,
+    before: &RolloutStatus,
+    outcome: &RolloutStatus,
+) -> RolloutStatus {
+    if current.wanted == before.wanted {
+        return outcome.clone();
+    }
     let mut merged = RolloutStatus {
         wanted: current.wanted.clone(),
         ..outcome.clone()
     };
     // A verdict on the old intent says nothing of the new one.
-    let moved_on = current.wanted != outcome.wanted;
-    if moved_on
-        && matches!(
-            outcome.state,
-            RolloutState::Healthy | RolloutState::Superseded
-        )
-    {
+    let verdict = matches!(
+        outcome.state,
+        RolloutState::Healthy
+            | RolloutState::Superseded
+            | RolloutState::RollingBack
+            | RolloutState::RolledBack
+            | RolloutState::RollbackFailed
+    );
+    if verdict {
         merged.state = current.state;
         merged.message.clone_from(&current.message);
+        merged.failed_revision.clone_from(&current.failed_revision);
     }
     merged
 }

@@ -104,5 +104,6 @@ pub fn pod(created: i64, started: i64, marker: Option<&str>) -> PodInfo {
             .map(|text| (KEY.to_owned(), text.to_owned()))
             .into_iter()
             .collect(),
+        ..PodInfo::default()
     }
 }
