@@ -289,7 +289,7 @@ async fn a_rejected_version_is_not_taken_from_a_replica(case: Case) {
     let sources = &good.metadata.annotations.as_ref().unwrap()["keyferry.dev/sources"];
     let sources: Value = serde_json::from_str(sources).unwrap();
     let tag = sources.as_object().unwrap().keys().next().unwrap().clone();
-    let rejected = json!({tag: [version]}).to_string();
+    let rejected = json!([{"revision": "bad", "versions": {tag: version}}]).to_string();
     let patch = json!({"metadata": {"annotations": {"keyferry.dev/rejected": rejected}}});
     case.patch_secret("app", "somebody", patch).await;
     case.replicate("e");

@@ -152,7 +152,7 @@ pub fn rejected(moved: &[&SourceStatus], of: usize, serving: &str) -> Finding {
 
 fn named(moved: &[&SourceStatus]) -> String {
     let one = |s: &&&SourceStatus| format!("Version {} of {}", shown(&s.version_id), s.secret);
-    match (moved.iter().find_map(|s| Some(one(&s))), moved.len()) {
+    match (moved.first().map(|s| one(&s)), moved.len()) {
         (None, _) => "The last change".to_owned(),
         (Some(first), 1) => first,
         (Some(first), n) => format!("{first} and {} more", n - 1),

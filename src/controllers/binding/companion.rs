@@ -1,6 +1,6 @@
 //! Companion: the bytes of before are kept while a rollout is open, so that going back needs no AWS.
 
-use super::Stop;
+use super::{Observed, Stop};
 use crate::{
     api::{Reason, names::SUFFIX_PREVIOUS, status::ExternalSecretBindingStatus as Status},
     cluster::{ClusterError, ObjectKey, secrets::Secrets},
@@ -17,16 +17,16 @@ use crate::{
 /// Type of the Secret.
 const TYPE: &str = "Opaque";
 
-/// Keeps the live bytes, which are about to be replaced. Where an earlier rollout has not shown yet that it is well,
-/// the bytes of before that one stay: they are the last good ones. `before`: the status ahead of the new intent.
+/// Keeps the live bytes, of that revision, which are about to be replaced. Where an earlier rollout has not shown yet
+/// that it is well, the bytes of before that one stay: they are the last good ones.
 pub async fn keep(
     context: &Context,
-    binding: &ObjectKey,
+    observed: &Observed,
     claim: &Claim<'_>,
-    before: &Status,
     live: &LiveSecret,
     revision: &Revision,
 ) -> Result<(), Stop> {
+    let (binding, before) = (&observed.key, &observed.status);
     let name = companion::name(&claim.target.name);
     let known = is_known(context, binding, &name);
     if known && rollout::needs_previous(&before.rollouts) {

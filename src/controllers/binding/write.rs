@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use super::{Observed, Stop, companion, report};
 use crate::{
-    api::{Reason, status::SourceStatus},
+    api::{
+        Reason,
+        status::{ExternalSecretBindingStatus as Status, SourceStatus},
+    },
     cluster::{
         ClusterError,
         apply::{self, Intent, Outcome, Seen, What, Write, Written},
     },
-    controllers::{context::Context, enrol},
+    controllers::{
+        context::Context,
+        enrol::{self, Enrolment},
+    },
     core::{
         Finding, Recipe, Revision,
         change::Wanted,
@@ -77,24 +83,15 @@ pub async fn write(
             live_revision,
             live,
         } => {
-            if let Some(closed) = closed(context, observed, rollout, &wanted) {
-                return Err(Stop::Rejected(closed));
-            }
-            record_intent(
-                context,
-                observed,
-                rollout,
-                recipe,
-                &revision,
-                live_revision.as_ref(),
-                &live,
-                rejected,
+            let ahead = Ahead {
+                next: &revision,
+                now: live_revision.as_ref(),
+                live: &live,
+            };
+            prepare(
+                context, observed, recipe, rollout, &wanted, &ahead, rejected,
             )
             .await?;
-            if let (None, Some(live_revision)) = (wanted.back, &live_revision) {
-                let (key, before) = (&observed.key, &observed.status);
-                companion::keep(context, key, &wanted.claim, before, &live, live_revision).await?;
-            }
             match attempt(Seen::Live(live), Intent::Recorded(Some(revision))).await? {
                 Written::Done(outcome) => Ok((outcome, Before::Recorded)),
                 Written::NamespaceTerminating => Err(Stop::Terminating),
@@ -128,38 +125,58 @@ fn closed(
     Some(finding)
 }
 
-/// Which workloads run with which revision, and which they shall run with, before bytes change.
-async fn record_intent(
+/// A write that replaces bytes.
+struct Ahead<'a> {
+    next: &'a Revision,
+    now: Option<&'a Revision>,
+    live: &'a LiveSecret,
+}
+
+/// What comes before bytes are replaced: a window that is open, which workloads run with which revision and which
+/// they shall run with, acknowledged by the API server, and the bytes of before.
+async fn prepare(
     context: &Context,
     observed: &Observed,
-    rollout: &RolloutRecipe,
     recipe: &Recipe,
-    next: &Revision,
-    live_revision: Option<&Revision>,
-    live: &LiveSecret,
+    rollout: &RolloutRecipe,
+    wanted: &Wanted<'_>,
+    ahead: &Ahead<'_>,
     rejected: Option<&str>,
 ) -> Result<(), Stop> {
-    let (claim, live_word) = (observed.claim(recipe), live_revision.map(Revision::as_str));
-    let change = enrol::change(&live.head.meta, &claim, live_word, next.as_str());
-    let mut enrolment = enrol::list(context, observed, rollout, &recipe.target, &change)
-        .await
-        .map_err(Stop::Cluster)?;
+    if let Some(closed) = closed(context, observed, rollout, wanted) {
+        return Err(Stop::Rejected(closed));
+    }
+    let (claim, now) = (&wanted.claim, ahead.now.map(Revision::as_str));
+    let change = enrol::change(&ahead.live.head.meta, claim, now, ahead.next.as_str());
+    let enrolment = enrol::list(context, observed, rollout, &recipe.target, &change).await;
+    let mut enrolment = enrolment.map_err(Stop::Cluster)?;
     if let Some(rejected) = rejected {
         enrolment.name_rejected(rejected);
     }
+    record_intent(context, observed, recipe, &enrolment).await?;
+    match ahead.now.filter(|_| wanted.back.is_none()) {
+        Some(now) => companion::keep(context, observed, claim, ahead.live, now).await,
+        None => Ok(()),
+    }
+}
+
+async fn record_intent(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    enrolment: &Enrolment,
+) -> Result<(), Stop> {
     let now = context.now();
+    let (key, uid) = (&observed.key, &observed.uid);
+    let change = |_: &_, status: &Status| enrolment.record(status, &recipe.target.name, now);
     let (before, after) = {
         let _place = context.writes.acquire().await;
-        let update = context
-            .statuses
-            .update(&observed.key, &observed.uid, |_, status| {
-                enrolment.record(status, &recipe.target.name, now)
-            });
+        let update = context.statuses.update(key, uid, change);
         update.await.map_err(Stop::Status)?
     };
     // No later status differs from this one in what is told here: that a rollout begins, or why none does.
-    report::announce(context, &observed.key, &observed.uid, &before, &after).await;
-    enrolment.wake(context, &observed.key.namespace);
+    report::announce(context, key, uid, &before, &after).await;
+    enrolment.wake(context, &key.namespace);
     Ok(())
 }
 

@@ -153,7 +153,12 @@ fn bindings_that_share_a_workload_go_back_together_or_not_at_all() {
             ..claim(&two, second, Turn::Now)
         };
         let both = [claim(&one, Rollback, Turn::Now), other];
-        let step = step(Some(&failed), &both, look(&[new.clone()]), at(51));
+        let step = step(
+            Some(&failed),
+            &both,
+            look(std::slice::from_ref(&new)),
+            at(51),
+        );
         let states: Vec<_> = step
             .entries
             .iter()
@@ -203,7 +208,12 @@ fn the_marker_goes_at_once_and_the_original_pods_are_waited_for() {
 
     let gone = rolling(deployment());
     let claims = [claim(&sent, Rollback, Turn::Back)];
-    let waiting = step(Some(&gone), &claims, look(&[old.clone()]), at(9));
+    let waiting = step(
+        Some(&gone),
+        &claims,
+        look(std::slice::from_ref(&old)),
+        at(9),
+    );
     assert_eq!(after(&waiting).state, RollingBack);
     let done = step(Some(&deployment()), &claims, look(&[old]), at(9));
     assert_eq!(after(&done).state, RolledBack);
@@ -374,6 +384,28 @@ fn restarts_keep_their_distance_and_the_windows_of_others() {
         after(&closed)
             .message
             .contains("the window of binding \"db\" opens")
+    );
+    // In the middle of our own rollout it stays in the middle of it, and what turns back does not wait.
+    let middle = RolloutStatus {
+        started_at: Some(Time(at(0))),
+        wanted: "c".into(),
+        ..sent(Progressing)
+    };
+    let waits = apply(&[claim(&middle, Hold, Turn::Now)], 10);
+    assert_eq!(
+        (waits.apply.as_ref(), after(&waits).state),
+        (None, Progressing)
+    );
+    let turned = RolloutStatus {
+        wanted: "a".into(),
+        ..middle
+    };
+    let w = rolling(marked("b"));
+    let claims = [claim(&turned, Hold, Turn::Now)];
+    assert!(
+        step(Some(&w), &claims, Look::default(), at(10))
+            .apply
+            .is_some()
     );
     // Its own was open when its bytes were written.
     let begun = Claim {

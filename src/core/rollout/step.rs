@@ -282,7 +282,7 @@ impl<'a> Scene<'a> {
             return;
         }
         if let Some((wait, message)) = self.held_off(&ready) {
-            self.set_all(&ready, RolloutState::Pending, &message);
+            self.put_off(&ready, &message);
             self.requeue = sooner(self.requeue, Some(wait));
             return;
         }
@@ -315,9 +315,35 @@ impl<'a> Scene<'a> {
                     "{label} is not restarted: {other} did not become healthy with this value."
                 ),
             };
-            self.set_all(&[i], RolloutState::Pending, &message);
+            self.put_off(&[i], &message);
         }
         now
+    }
+
+    /// What waits for its marker says why. In the middle of our own rollout it stays in the middle of it.
+    fn put_off(&mut self, which: &[usize], message: &str) {
+        for &i in which {
+            if let Some(entry) = self.entries[i].as_mut() {
+                let own = matches!(
+                    entry.state,
+                    RolloutState::Progressing | RolloutState::Held | RolloutState::AlreadyUnhealthy
+                );
+                let state = if own {
+                    entry.state
+                } else {
+                    RolloutState::Pending
+                };
+                set(entry, state, message.to_owned());
+            }
+        }
+    }
+
+    /// Back to pods that still run, in the middle of our own rollout: nothing is restarted by that.
+    fn turns_back(&self, i: usize) -> bool {
+        self.entries[i].as_ref().is_some_and(|entry| {
+            entry.state == RolloutState::Progressing
+                && marker::expected(&entry.baseline, &entry.wanted).is_none()
+        })
     }
 
     /// How long the markers of `ready` must wait for a pause between restarts, or for the window of another
@@ -333,6 +359,9 @@ impl<'a> Scene<'a> {
                 "{label} is restarted when the window of binding \"{binding}\" opens, at {opens}."
             );
             return Some((wait.max(Duration::from_secs(1)), message));
+        }
+        if ready.iter().all(|&i| self.turns_back(i)) {
+            return None;
         }
         let started = self.entries.iter().flatten();
         let last = started
