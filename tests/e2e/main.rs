@@ -37,6 +37,7 @@ mod rollouts;
 mod rotation;
 mod secret;
 mod seen;
+mod stages;
 mod stale;
 mod stalls;
 mod steady;
@@ -45,6 +46,7 @@ mod templates;
 mod throttled;
 mod told;
 mod values;
+mod windows;
 mod workload;
 mod world;
 
@@ -85,6 +87,8 @@ fn phases(threads: usize) -> Vec<Phase> {
         templates::tests(),
         failover::tests(),
         steady::tests(),
+        windows::tests(),
+        stages::tests(),
     ];
     // The longest first: the phase ends with its last test.
     let own = [

@@ -86,6 +86,12 @@ fn opens(outcome: &Result<Applied, Stop>) -> Option<Duration> {
     }
 }
 
+/// Whether time alone has it tried again: what waits for a window or for another version says so itself.
+fn is_tried_again(outcome: &Result<Applied, Stop>) -> bool {
+    let waits = [Reason::WaitingForWindow, Reason::RolledBack];
+    !matches!(outcome, Err(Stop::Rejected(finding)) if waits.contains(&finding.reason))
+}
+
 /// Records consumers that have come or gone while everything else is as it was.
 pub async fn enrolled(context: &Context, observed: &Observed, recipe: Option<&Recipe>) {
     let Some(recipe) = recipe else {
@@ -170,7 +176,7 @@ async fn write(
     delay: Option<Duration>,
 ) -> Result<Status, ReportError> {
     let now = context.now();
-    let next_try = delay.filter(|_| opens(outcome).is_none());
+    let next_try = delay.filter(|_| is_tried_again(outcome));
     let part = |outcome| Pass {
         generation: observed.generation,
         outcome,
