@@ -461,6 +461,7 @@ impl Story<'_> {
             on_failure: Default::default(),
             turn: Turn::Now,
             opens: None,
+            caution: String::new(),
             bad: None,
         };
         let step = step(Some(&workload), &[claim], Look::default(), now);

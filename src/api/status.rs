@@ -164,3 +164,23 @@ pub enum RolloutState {
     /// A named target does not exist.
     NotFound,
 }
+
+impl RolloutState {
+    /// The word as users see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Pending => "Pending",
+            Self::Progressing => "Progressing",
+            Self::Held => "Held",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::RollbackFailed => "RollbackFailed",
+            Self::AlreadyUnhealthy => "AlreadyUnhealthy",
+            Self::Superseded => "Superseded",
+            Self::Skipped => "Skipped",
+            Self::NextRun => "NextRun",
+            Self::NotFound => "NotFound",
+        }
+    }
+}

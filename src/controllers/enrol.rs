@@ -104,7 +104,8 @@ pub async fn list(
     let pods = pods(context, previous, &consumers, change).await?;
     let merge = (target.creation == CreationPolicy::Merge).then_some(key.name.as_str());
     let marker_key = marker::key(&target.name, merge);
-    let entries = rollout::plan_intent(previous, &consumers, &marker_key, change, &pods);
+    let mut entries = rollout::plan_intent(previous, &consumers, &marker_key, change, &pods);
+    rollout::add_cautions(&mut entries, &consumers, &target.name, rollout);
     Ok(Enrolment {
         entries,
         too_many: None,

@@ -58,7 +58,7 @@ pub async fn roll(context: &Context, key: WorkloadKey) -> Option<Instant> {
     }
     let row = context.rows.lock().get(&key).cloned();
     if let Some(row) = row {
-        let claims: Vec<Claim<'_>> = speakers.iter().map(Speaker::claim).collect();
+        let claims: Vec<Claim<'_>> = speakers.iter().map(|s| s.claim(Some(&row))).collect();
         let progress = progress(context, &key, &row, now);
         let look = Look {
             progress: Some(&progress),
@@ -92,7 +92,7 @@ async fn advance(
         speaker.bad = bad_times(context, speaker).await?;
     }
     let speakers = &*speakers;
-    let claims: Vec<Claim<'_>> = speakers.iter().map(Speaker::claim).collect();
+    let claims: Vec<Claim<'_>> = speakers.iter().map(|s| s.claim(fresh.as_ref())).collect();
     let progress = fresh
         .as_ref()
         .map(|workload| progress(context, key, workload, now));
@@ -131,7 +131,7 @@ async fn bad_times(
 }
 
 impl Speaker {
-    fn claim(&self) -> Claim<'_> {
+    fn claim(&self, workload: Option<&Workload>) -> Claim<'_> {
         Claim {
             binding: &self.binding.name,
             key: &self.marker_key,
@@ -143,6 +143,7 @@ impl Speaker {
             on_failure: self.rollout.on_failure,
             turn: self.turn.clone(),
             opens: self.opens,
+            caution: workload.map_or(String::new(), |w| w.caution(&self.target, &self.rollout)),
             bad: self.bad,
         }
     }
@@ -284,8 +285,12 @@ async fn record(
         });
     match update.await {
         Ok((before, after)) => {
-            if let (Some(kind), Some(word)) = (rolled(key.kind), ended(&speaker.entry, outcome)) {
-                context.metrics.rollout_ended(kind, word);
+            let ended = outcome.filter(|outcome| rollout::has_ended(&speaker.entry, outcome));
+            if let (Some(kind), Some(outcome)) = (rolled(key.kind), ended) {
+                let took = took(&speaker.entry, now);
+                context
+                    .metrics
+                    .rollout_ended(kind, outcome.state.as_str(), took);
             }
             binding::announce(context, &speaker.binding, &speaker.uid, &before, &after).await;
             pass_on(context, speaker, &after).await;
@@ -306,17 +311,10 @@ async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
     }
 }
 
-/// The outcome's word for the metric when a rollout has just come to an end.
-fn ended(before: &RolloutStatus, after: Option<&RolloutStatus>) -> Option<&'static str> {
-    use crate::api::status::RolloutState as S;
-    let open = matches!(before.state, S::Progressing | S::Pending);
-    match after?.state {
-        S::Healthy if open => Some("healthy"),
-        S::Held if open => Some("held"),
-        S::Superseded if open => Some("superseded"),
-        S::AlreadyUnhealthy if open => Some("already_unhealthy"),
-        _ => None,
-    }
+/// Since its marker was set.
+fn took(entry: &RolloutStatus, now: Timestamp) -> Duration {
+    let since = entry.started_at.as_ref().map_or(now, |at| at.0);
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn rolled(kind: Kind) -> Option<WorkloadKind> {

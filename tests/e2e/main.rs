@@ -27,6 +27,7 @@ mod merge;
 mod operators;
 mod outage;
 mod ownership;
+mod pace;
 mod policy;
 mod reasons;
 mod reasons_cases;
@@ -88,6 +89,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         failover::tests(),
         steady::tests(),
         windows::tests(),
+        pace::tests(),
         stages::tests(),
     ];
     // The longest first: the phase ends with its last test.

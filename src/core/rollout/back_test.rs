@@ -31,6 +31,7 @@ fn claim(entry: &RolloutStatus, on_failure: OnFailure, turn: Turn) -> Claim<'_> 
         on_failure,
         turn,
         opens: None,
+        caution: String::new(),
         bad: Some((at(100), at(200))),
     }
 }
@@ -413,4 +414,50 @@ fn restarts_keep_their_distance_and_the_windows_of_others() {
         ..own
     };
     assert!(apply(&[begun], 200).apply.is_some());
+}
+
+#[test]
+fn pods_that_mount_the_secret_are_not_protected_by_order_or_rollback() {
+    let mut w = deployment();
+    w.mounted = ["ai".to_owned()].into();
+    let rollout = |order, on_failure| crate::core::recipe::RolloutRecipe {
+        targets: vec![],
+        timeout: Duration::from_secs(600),
+        order,
+        on_failure,
+        min_interval: Duration::ZERO,
+        windows: vec![],
+    };
+    use crate::api::binding::RolloutOrder::{Parallel, Sequential};
+    for (order, on_failure, secret, cautious) in [
+        (Parallel, Hold, "ai", false),
+        (Sequential, Hold, "ai", true),
+        (Parallel, Rollback, "ai", true),
+        (Sequential, Rollback, "other", false),
+    ] {
+        let recipe = rollout(order, on_failure);
+        assert_eq!(
+            !w.caution(secret, &recipe).is_empty(),
+            cautious,
+            "{order:?} {on_failure:?}"
+        );
+        if secret == "ai" {
+            let mut entries = [entry("a", "a", "a", Healthy)];
+            add_cautions(&mut entries, &[Consumer::Rolled(&w)], secret, &recipe);
+            assert_eq!(!entries[0].message.is_empty(), cautious);
+        }
+    }
+    // It is still said when the next rollout is over.
+    let known = sent(Progressing);
+    let cautious = Claim {
+        caution: "Careful.".into(),
+        ..claim(&known, Hold, Turn::Now)
+    };
+    let mut done = marked("b");
+    done.mounted = ["ai".to_owned()].into();
+    let step = step(Some(&done), &[cautious], Look::default(), at(60));
+    assert_eq!(
+        (after(&step).state, after(&step).message.as_str()),
+        (Healthy, "Careful.")
+    );
 }

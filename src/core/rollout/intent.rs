@@ -14,9 +14,12 @@ use super::{
     cause::ContainerReport,
     consumers::Consumer,
     marker,
-    workload::{Kind, Markers, Workload},
+    workload::{Kind, MOUNTS, Markers, Workload},
 };
-use crate::api::status::{RolloutState, RolloutStatus};
+use crate::{
+    api::status::{RolloutState, RolloutStatus},
+    core::recipe::RolloutRecipe,
+};
 
 /// How much later than a write a pod may have been created and still count as older: the times come
 /// from API servers whose clocks need not agree.
@@ -119,6 +122,24 @@ pub fn plan_intent(
             }
         })
         .collect()
+}
+
+/// Has workloads that are well say what a person should know all the same.
+pub fn add_cautions(
+    entries: &mut [RolloutStatus],
+    consumers: &[Consumer<'_>],
+    secret: &str,
+    rollout: &RolloutRecipe,
+) {
+    for (entry, consumer) in entries.iter_mut().zip(consumers) {
+        let Consumer::Rolled(workload) = consumer else {
+            continue;
+        };
+        let said = entry.message.is_empty() || entry.message.contains(MOUNTS);
+        if entry.state == RolloutState::Healthy && said {
+            entry.message = workload.caution(secret, rollout);
+        }
+    }
 }
 
 /// The entry about this very object: same kind, name and uid.

@@ -30,6 +30,26 @@ pub fn record(
     }
 }
 
+/// True when a step has brought a workload's rollout to its end, well or not.
+pub fn has_ended(before: &RolloutStatus, after: &RolloutStatus) -> bool {
+    let open = matches!(
+        before.state,
+        RolloutState::Pending
+            | RolloutState::Progressing
+            | RolloutState::RollingBack
+            | RolloutState::AlreadyUnhealthy
+    );
+    let over = matches!(
+        after.state,
+        RolloutState::Healthy
+            | RolloutState::Held
+            | RolloutState::RolledBack
+            | RolloutState::RollbackFailed
+            | RolloutState::Superseded
+    );
+    open && over
+}
+
 fn merge(
     current: &RolloutStatus,
     before: &RolloutStatus,
@@ -57,4 +77,31 @@ fn merge(
         merged.failed_revision.clone_from(&current.failed_revision);
     }
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::entry, *};
+    use RolloutState as S;
+
+    #[test]
+    fn a_rollout_ends_once() {
+        for (before, after, expected) in [
+            (S::Progressing, S::Healthy, true),
+            (S::Progressing, S::Held, true),
+            (S::Progressing, S::RollingBack, false),
+            (S::RollingBack, S::RolledBack, true),
+            (S::RollingBack, S::RollbackFailed, true),
+            (S::Pending, S::Superseded, true),
+            (S::Pending, S::Progressing, false),
+            (S::Pending, S::Skipped, false),
+            (S::AlreadyUnhealthy, S::Healthy, true),
+            (S::Held, S::Healthy, false),
+            (S::Healthy, S::Healthy, false),
+        ] {
+            let entry = |state| entry("a", "b", "b", state);
+            let ended = has_ended(&entry(before), &entry(after));
+            assert_eq!(ended, expected, "{before:?} {after:?}");
+        }
+    }
 }

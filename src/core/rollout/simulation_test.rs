@@ -101,6 +101,7 @@ impl World {
                 on_failure: OnFailure::Hold,
                 turn: Turn::Now,
                 opens: None,
+                caution: String::new(),
                 bad: None,
             };
             let step = step(

@@ -51,6 +51,8 @@ pub struct Claim<'a> {
     pub turn: Turn,
     /// When the binding's windows open; None: they are, or it has none.
     pub opens: Option<Timestamp>,
+    /// See [`Workload::caution`].
+    pub caution: String,
     /// When the Secret held the bytes that failed: from, until. None: it never did, or it still does.
     pub bad: Option<(Timestamp, Timestamp)>,
 }
@@ -228,6 +230,7 @@ impl<'a> Scene<'a> {
                 failing: failing.as_ref(),
                 on_failure: claim.on_failure,
                 may_go_back,
+                caution: &claim.caution,
                 now: self.now,
             };
             // Before the verdict: whether a rollout was complete decides what the bare template

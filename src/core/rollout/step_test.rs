@@ -25,6 +25,7 @@ fn claim(entry: &RolloutStatus) -> Claim<'_> {
         on_failure: OnFailure::Hold,
         turn: Turn::Now,
         opens: None,
+        caution: String::new(),
         bad: None,
     }
 }

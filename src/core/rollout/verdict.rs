@@ -33,6 +33,8 @@ pub(super) struct Verdict<'a> {
     pub on_failure: OnFailure,
     /// So do all others that roll this workload.
     pub may_go_back: bool,
+    /// See [`Workload::caution`].
+    pub caution: &'a str,
     /// For how long it took.
     pub now: Timestamp,
 }
@@ -66,7 +68,7 @@ impl Verdict<'_> {
 
     fn complete(&self, entry: &mut RolloutStatus) {
         if entry.failed_revision.is_empty() {
-            set(entry, RolloutState::Healthy, self.partition_note());
+            set(entry, RolloutState::Healthy, self.lasting_note());
             return;
         }
         let message = entry.message.replace(BEING_RESTORED, WAS_RESTORED);
@@ -190,9 +192,10 @@ impl Verdict<'_> {
         )
     }
 
-    fn partition_note(&self) -> String {
+    /// What a person should know also when all is well.
+    fn lasting_note(&self) -> String {
         match self.workload.partition {
-            0 => String::new(),
+            0 => self.caution.to_owned(),
             _ => self.workload.note(),
         }
     }
