@@ -13,4 +13,5 @@ mod kit;
 mod listing;
 mod planned;
 mod reads;
+mod shifting;
 mod sweep;
