@@ -11,6 +11,7 @@ mod hints;
 mod identity;
 mod kit;
 mod listing;
+mod pacing;
 mod planned;
 mod reads;
 mod shifting;
