@@ -133,7 +133,7 @@ async fn a_listing_that_is_denied_empty_or_cut_off_takes_no_member_away(case: Ca
         (Fault::denied(), Some("AccessDenied")),
         (Fault::not_json(200), Some("AwsUnavailable")),
     ] {
-        let fault = case.only_ours(fault).on("ListSecrets").after(1);
+        let fault = case.only_ours(fault).on("ListSecrets").later_pages();
         let fault = case.world.aws.fault(fault);
         listed_again(&case, 3).await;
         match reason {
