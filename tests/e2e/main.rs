@@ -14,6 +14,7 @@ mod accounts;
 mod audit;
 mod batches;
 mod budgets;
+mod carried;
 mod case;
 mod counted;
 mod credentials;
@@ -33,6 +34,7 @@ mod reasons;
 mod reasons_cases;
 mod reasons_more;
 mod reasons_rollouts;
+mod replicas;
 mod restarts;
 mod rollouts;
 mod rotation;
@@ -86,7 +88,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         identity::tests(),
         policy::tests(),
         templates::tests(),
-        failover::tests(),
+        carried::tests(),
         steady::tests(),
         windows::tests(),
         pace::tests(),
