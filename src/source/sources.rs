@@ -30,6 +30,10 @@ use super::{
 };
 use crate::{api::Reason, core::Finding};
 
+/// A round of a hub's sweep takes at least so long: whatever keeps something due without a call made for it, the
+/// processor is not kept busy with that.
+const LEAST_ROUND: Duration = Duration::from_millis(50);
+
 /// Every identity and region the operator reads with.
 pub struct Sources {
     settings: SourceSettings,
@@ -180,7 +184,11 @@ impl Sources {
             let (due, next) = self.due(&busy, Instant::now());
             for (key, hub) in due {
                 busy.insert(key.clone());
-                running.push(async move { (key, hub.sweep().await) });
+                running.push(async move {
+                    let pause = tokio::time::sleep(LEAST_ROUND);
+                    let (changed, ()) = futures::join!(hub.sweep(), pause);
+                    (key, changed)
+                });
             }
             let later = async {
                 match next {
