@@ -30,9 +30,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 impl Known {
     /// What a read has found.
     pub fn of(result: &ReadResult) -> Self {
-        result
-            .as_ref()
-            .map_or_else(Self::without, |entry| Self::read(entry))
+        result.as_ref().map_or_else(Self::without, Self::read)
     }
 
     fn read(entry: &Arc<Entry>) -> Self {
