@@ -5,6 +5,7 @@ pub mod apply_error;
 pub mod binding;
 pub mod error;
 pub mod events;
+mod head;
 pub mod install_key;
 mod owned;
 pub mod raw;
