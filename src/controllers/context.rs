@@ -1,7 +1,7 @@
 //! What both loops share: handles, settings, and the little that is remembered between passes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -87,7 +87,7 @@ pub struct Context {
     /// Asks for a step of a workload.
     pub workload_queue: Queue<WorkloadKey>,
     /// Memory of bindings.
-    pub bindings: Mutex<HashMap<ObjectKey, Memory>>,
+    pub bindings: Mutex<HashMap<ObjectKey, Box<Memory>>>,
     /// Workloads as their watches have shown them.
     pub rows: Mutex<HashMap<WorkloadKey, Arc<Workload>>>,
     /// Memory of workloads.
@@ -121,8 +121,8 @@ pub struct Memory {
     pub restored: Option<SecretStatus>,
     /// Prefix members that a pass found deleted, by name, and when.
     pub vanished: HashMap<String, Instant>,
-    /// The last refusal that was put on the audit trail, so that it is said once.
-    pub audited: Option<String>,
+    /// The refusals that were put on the audit trail, so that each is said once.
+    pub audited: BTreeSet<String>,
 }
 
 /// What is remembered of a workload between steps. Losing it costs a little waiting.
