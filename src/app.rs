@@ -170,7 +170,11 @@ async fn operate(
         binding_queue.clone(),
     );
     let context = Arc::new(context.await?);
-    setup::first_lists(&views, &plan, &views_ready).await;
+    // Whom the first lists wake is not kept: ten thousand bindings are woken three times over.
+    tokio::select! {
+        () = setup::first_lists(&views, &plan, &views_ready) => {}
+        () = dropped(&mut wakes) => {}
+    }
     let (namespaces_sender, namespaces) = mpsc::unbounded_channel();
     let left = companions(
         &companions_client,
@@ -249,6 +253,12 @@ async fn operate(
     tasks.spawn(until(stop, tidy(tidied)));
     tracing::info!("the loops run");
     Ok(())
+}
+
+/// Drops what arrives, for as long as anything can.
+async fn dropped<T>(arriving: &mut mpsc::UnboundedReceiver<T>) {
+    while arriving.recv().await.is_some() {}
+    std::future::pending().await
 }
 
 /// Asks for the first pass of every binding that needs one, those with the same entries next to each other.

@@ -10,6 +10,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::head::{self, kept};
 use crate::api::{
     ExternalSecretBinding, ExternalSecretBindingSpec, ExternalSecretBindingStatus, Reason, names,
 };
@@ -66,6 +67,7 @@ impl<'de> Deserialize<'de> for BindingObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Wire {
+            #[serde(deserialize_with = "head::metadata")]
             metadata: ObjectMeta,
             #[serde(default)]
             spec: Option<Box<RawValue>>,
@@ -73,11 +75,10 @@ impl<'de> Deserialize<'de> for BindingObject {
             status: Option<Box<RawValue>>,
         }
         let Wire {
-            mut metadata,
+            metadata,
             spec,
             status,
         } = Wire::deserialize(deserializer)?;
-        metadata.managed_fields = None;
         Ok(Self {
             metadata,
             spec,
@@ -154,7 +155,7 @@ impl BindingRow {
             .and_then(|all| all.get(names::ANNOTATION_REFRESH).cloned());
         let peeked: PeekSpec = peek(object.spec.as_deref());
         let status: PeekStatus = peek(object.status.as_deref());
-        let name = meta.name.unwrap_or_default();
+        let name = kept(meta.name);
         Self {
             target: peeked.target.and_then(|t| t.name).unwrap_or(name),
             rolls: peeked.rollout.is_some(),
@@ -164,14 +165,15 @@ impl BindingRow {
                 .conditions
                 .iter()
                 .any(PeekCondition::waits_for_policy),
-            uid: meta.uid.unwrap_or_default(),
-            resource_version: meta.resource_version.unwrap_or_default(),
+            uid: kept(meta.uid),
+            resource_version: kept(meta.resource_version),
             generation: meta.generation.unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             has_finalizer,
             refresh,
-            spec: object.spec,
-            status: object.status,
+            // Copies, as with `kept`.
+            spec: object.spec.clone(),
+            status: object.status.clone(),
         }
     }
 

@@ -6,6 +6,7 @@ pub mod binding;
 pub mod companions;
 pub mod error;
 pub mod events;
+mod head;
 pub mod install_key;
 mod owned;
 pub mod raw;

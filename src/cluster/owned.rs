@@ -13,6 +13,8 @@ pub(super) struct Secrets {
     rows: Table<ObjectKey, SecretRow>,
     /// Namespace, binding and name of Secrets that are named otherwise than their binding.
     elsewhere: BTreeSet<(String, String, String)>,
+    /// The same of bindings that merge keys into a Secret.
+    merged: BTreeSet<(String, String, String)>,
 }
 
 impl Secrets {
@@ -29,24 +31,24 @@ impl Secrets {
     pub(super) fn of(&self, binding: &ObjectKey) -> Vec<ObjectKey> {
         let named = |row: &Arc<SecretRow>| row.binding.as_ref() == Some(&binding.name);
         let same_name = self.rows.get(binding).filter(named);
-        let place = |name: String| (binding.namespace.clone(), binding.name.clone(), name);
-        let others = self.elsewhere.range(place(String::new())..);
-        let others = others.take_while(|(namespace, owner, _)| {
-            (namespace, owner) == (&binding.namespace, &binding.name)
-        });
-        let others = others.map(|(namespace, _, name)| ObjectKey::new(namespace, name));
         same_name
             .map(|_| binding.clone())
             .into_iter()
-            .chain(others)
+            .chain(listed(&self.elsewhere, binding))
             .collect()
     }
 
+    /// The Secrets that this binding merges keys into, by their own word.
+    pub(super) fn merged_by(&self, binding: &ObjectKey) -> Vec<ObjectKey> {
+        listed(&self.merged, binding).collect()
+    }
+
     pub(super) fn put(&mut self, key: ObjectKey, row: SecretRow) {
-        let entry = entry(&key, &row);
+        let (entry, merged) = (entry(&key, &row), merged(&key, &row).collect::<Vec<_>>());
         let before = self.rows.put(key.clone(), row);
         self.unlist(&key, before.as_deref());
         self.elsewhere.extend(entry);
+        self.merged.extend(merged);
     }
 
     pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Arc<SecretRow>> {
@@ -73,10 +75,41 @@ impl Secrets {
     }
 
     fn unlist(&mut self, key: &ObjectKey, row: Option<&SecretRow>) {
-        if let Some(entry) = row.and_then(|row| entry(key, row)) {
+        let Some(row) = row else { return };
+        if let Some(entry) = entry(key, row) {
             self.elsewhere.remove(&entry);
         }
+        for entry in merged(key, row) {
+            self.merged.remove(&entry);
+        }
     }
+}
+
+/// The Secrets of a binding in a listing.
+fn listed<'a>(
+    listing: &'a BTreeSet<(String, String, String)>,
+    binding: &'a ObjectKey,
+) -> impl Iterator<Item = ObjectKey> + 'a {
+    let first = (
+        binding.namespace.clone(),
+        binding.name.clone(),
+        String::new(),
+    );
+    listing
+        .range(first..)
+        .take_while(|(namespace, owner, _)| {
+            (namespace, owner) == (&binding.namespace, &binding.name)
+        })
+        .map(|(namespace, _, name)| ObjectKey::new(namespace, name))
+}
+
+/// The listings of a Secret for those who merge into it.
+fn merged<'a>(
+    key: &'a ObjectKey,
+    row: &'a SecretRow,
+) -> impl Iterator<Item = (String, String, String)> + 'a {
+    let listing = |binding: &String| (key.namespace.clone(), binding.clone(), key.name.clone());
+    row.merged.iter().map(listing)
 }
 
 /// The second listing of a Secret, if it needs one.
@@ -127,6 +160,29 @@ mod tests {
         assert_eq!(of(&secrets, "m", "a"), ["a"]);
         assert_eq!(of(&secrets, "n", "b"), [""; 0], "it names another");
         assert_eq!(of(&secrets, "n", "nobody"), [""; 0]);
+    }
+
+    #[test]
+    fn a_binding_finds_what_it_merges_into_until_its_record_goes() {
+        let mut secrets = Secrets::default();
+        let mut put = |name: &str, bindings: &[&str]| {
+            let record = |b: &&str| (format!("revision.{}/{b}", names::GROUP), String::new());
+            let meta = ObjectMeta {
+                annotations: Some(bindings.iter().map(record).collect()),
+                ..ObjectMeta::default()
+            };
+            secrets.put(ObjectKey::new("n", name), SecretRow::new(meta));
+            ["a", "aa", "b"].map(|binding| {
+                let found = secrets.merged_by(&ObjectKey::new("n", binding)).into_iter();
+                found.map(|key| key.name).collect::<Vec<_>>().join(",")
+            })
+        };
+        assert_eq!(put("x", &["a", "b"]), ["x", "", "x"]);
+        assert_eq!(put("y", &["a", "aa"]), ["x,y", "y", "x"]);
+        assert_eq!(put("x", &["b"]), ["y", "y", "x"]);
+        assert_eq!(put("y", &[]), ["", "", "x"]);
+        secrets.remove(&ObjectKey::new("n", "x"));
+        assert!(secrets.merged.is_empty() && secrets.elsewhere.is_empty());
     }
 
     #[test]

@@ -69,10 +69,23 @@ impl StatusStore {
         &self,
         key: &ObjectKey,
         uid: &str,
-        mut compute: impl FnMut(&BindingRow, &Status) -> Status,
+        compute: impl FnMut(&BindingRow, &Status) -> Status,
     ) -> Result<(Status, Status), ReportError> {
         let lock = Arc::clone(self.locks.lock().entry(key.clone()).or_default());
-        let _guard = lock.lock().await;
+        let written = {
+            let _guard = lock.lock().await;
+            self.write(key, uid, compute).await
+        };
+        self.leave(key, lock);
+        written
+    }
+
+    async fn write(
+        &self,
+        key: &ObjectKey,
+        uid: &str,
+        mut compute: impl FnMut(&BindingRow, &Status) -> Status,
+    ) -> Result<(Status, Status), ReportError> {
         for _ in 0..ATTEMPTS {
             let row = self
                 .views
@@ -90,6 +103,18 @@ impl StatusStore {
             self.reread(key).await?;
         }
         Err(ReportError::Contended(key.clone()))
+    }
+
+    /// A lock that nobody else holds or waits for is given up.
+    fn leave(&self, key: &ObjectKey, lock: Arc<AsyncMutex<()>>) {
+        let mut locks = self.locks.lock();
+        drop(lock);
+        if locks
+            .get(key)
+            .is_some_and(|lock| Arc::strong_count(lock) == 1)
+        {
+            locks.remove(key);
+        }
     }
 
     /// The client that statuses are written with.

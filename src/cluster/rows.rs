@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::head::kept;
 use crate::api::names;
 
 /// What is kept of a Secret that carries our label. Never its data.
@@ -34,8 +35,8 @@ impl SecretRow {
         let merge_prefix = format!("revision.{}/", names::GROUP);
         let rejected_prefix = format!("rejected.{}/", names::GROUP);
         Self {
-            uid: meta.uid.unwrap_or_default(),
-            resource_version: meta.resource_version.unwrap_or_default(),
+            uid: kept(meta.uid),
+            resource_version: kept(meta.resource_version),
             owner_uid: meta
                 .owner_references
                 .iter()
@@ -80,7 +81,7 @@ impl ServiceAccountRow {
             .unwrap_or_default()
             .remove(names::ANNOTATION_ROLE_ARN);
         Self {
-            uid: meta.uid.unwrap_or_default(),
+            uid: kept(meta.uid),
             role_arn: role,
         }
     }

@@ -8,11 +8,12 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
-use kube::{core::PartialObjectMeta, runtime::watcher::Event};
+use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
 
 use super::{
     binding::{BindingObject, BindingRow, ObjectKey, is_newer},
+    head::Head,
     owned::Secrets,
     rows::{SecretRow, ServiceAccountRow},
     table::Table,
@@ -91,6 +92,11 @@ impl Views {
         self.inner.lock().secrets.of(key)
     }
 
+    /// Managed Secrets that hold keys this binding has merged into them.
+    pub fn merged_by(&self, key: &ObjectKey) -> Vec<ObjectKey> {
+        self.inner.lock().secrets.merged_by(key)
+    }
+
     /// The access policies, or `None` before they were listed.
     pub fn policies(&self) -> Option<Vec<Arc<SecretAccessPolicy>>> {
         let inner = self.inner.lock();
@@ -159,7 +165,7 @@ impl Views {
     }
 
     /// An event of the Secret watch. Wakes the bindings of a Secret that is not as they left it.
-    pub fn on_secret(&self, scope: &str, event: Event<PartialObjectMeta<Secret>>) -> Vec<Wake> {
+    pub fn on_secret(&self, scope: &str, event: Event<Head<Secret>>) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
             Event::Init => {
@@ -214,11 +220,7 @@ impl Views {
     }
 
     /// An event of the ServiceAccount watch. Wakes the bindings that read as a changed one.
-    pub fn on_service_account(
-        &self,
-        scope: &str,
-        event: Event<PartialObjectMeta<ServiceAccount>>,
-    ) -> Vec<Wake> {
+    pub fn on_service_account(&self, scope: &str, event: Event<Head<ServiceAccount>>) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
             Event::Init => inner.service_accounts.begin_relist(scope),
@@ -245,11 +247,7 @@ impl Views {
     }
 
     /// An event of the Namespace watch. New labels may cure the bindings of that namespace.
-    pub fn on_namespace(
-        &self,
-        scope: &str,
-        event: Event<PartialObjectMeta<Namespace>>,
-    ) -> Vec<Wake> {
+    pub fn on_namespace(&self, scope: &str, event: Event<Head<Namespace>>) -> Vec<Wake> {
         let mut inner = self.inner.lock();
         match event {
             Event::Init => inner.namespaces.begin_relist(scope),

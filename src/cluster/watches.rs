@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::{
     Api, Client, Resource,
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
         watcher::{self, Config, Event, watcher},
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     binding::BindingObject,
+    head::Head,
     views::{Views, Wake},
 };
 use crate::api::{SecretAccessPolicy, names};
@@ -53,7 +54,7 @@ pub fn watches(client: &Client, views: &Arc<Views>, plan: &Plan) -> Wakes {
             scope,
             Views::on_binding,
         ));
-        let secrets = api::<PartialObjectMeta<Secret>>(client, scope);
+        let secrets = api::<Head<Secret>>(client, scope);
         all.push(watch(
             secrets,
             config().labels(&label),
@@ -62,7 +63,7 @@ pub fn watches(client: &Client, views: &Arc<Views>, plan: &Plan) -> Wakes {
             Views::on_secret,
         ));
         if plan.service_accounts {
-            let accounts = api::<PartialObjectMeta<ServiceAccount>>(client, scope);
+            let accounts = api::<Head<ServiceAccount>>(client, scope);
             all.push(watch(
                 accounts,
                 config(),
@@ -75,7 +76,7 @@ pub fn watches(client: &Client, views: &Arc<Views>, plan: &Plan) -> Wakes {
     if plan.namespaces.is_empty() {
         let policies = Api::<SecretAccessPolicy>::all(client.clone());
         all.push(watch(policies, config(), views, "", Views::on_policy));
-        let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+        let namespaces = Api::<Head<Namespace>>::all(client.clone());
         all.push(watch(namespaces, config(), views, "", Views::on_namespace));
     }
     stream::select_all(all).boxed()

@@ -90,7 +90,7 @@ pub struct Context {
     /// Names of the companion Secrets there are, by binding.
     pub companions: Mutex<HashMap<ObjectKey, BTreeSet<String>>>,
     /// Memory of bindings.
-    pub bindings: Mutex<HashMap<ObjectKey, Memory>>,
+    pub bindings: Mutex<HashMap<ObjectKey, Box<Memory>>>,
     /// Workloads as their watches have shown them.
     pub rows: Mutex<HashMap<WorkloadKey, Arc<Workload>>>,
     /// Memory of workloads.
@@ -124,8 +124,8 @@ pub struct Memory {
     pub restored: Option<Restored>,
     /// Prefix members that a pass found deleted, by name, and when.
     pub vanished: HashMap<String, Instant>,
-    /// The last refusal that was put on the audit trail, so that it is said once.
-    pub audited: Option<String>,
+    /// The refusals that were put on the audit trail, so that each is said once.
+    pub audited: BTreeSet<String>,
 }
 
 /// What is remembered of a workload between steps. Losing it costs a little waiting.

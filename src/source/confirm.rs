@@ -8,7 +8,7 @@ use super::{
     hub::Hub,
     metrics::{Operation, Outcome},
     replies::Described,
-    sweep::label,
+    round::label,
 };
 use crate::core::{Entry, EntryAsk, Finding};
 

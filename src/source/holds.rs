@@ -41,6 +41,12 @@ impl Holds {
         })
     }
 
+    /// Every failure that still stands, and until when.
+    pub fn standing(&self, now: Instant) -> impl Iterator<Item = (&EntryAsk, Instant)> {
+        let standing = self.0.iter().filter(move |(_, held)| held.until > now);
+        standing.map(|(ask, held)| (ask, held.until))
+    }
+
     /// A read has failed. `interval` bounds the wait for what a person may have mended meanwhile.
     pub fn failed(&mut self, ask: &EntryAsk, finding: &Finding, interval: Duration, now: Instant) {
         let class = class(finding.reason);

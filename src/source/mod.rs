@@ -23,6 +23,7 @@ mod metrics;
 mod origin;
 mod replies;
 mod reuse;
+mod round;
 mod settings;
 mod single;
 mod slowing;

@@ -30,6 +30,10 @@ use super::{
 };
 use crate::{api::Reason, core::Finding};
 
+/// A hub's rounds begin so far apart at least: whatever keeps something due without a call made for it, the
+/// processor is not kept busy with that.
+const LEAST_ROUND: Duration = Duration::from_millis(50);
+
 /// Every identity and region the operator reads with.
 pub struct Sources {
     settings: SourceSettings,
@@ -174,13 +178,14 @@ impl Sources {
 
     /// Asks AWS for whatever is due, for ever; `tell` hears of every binding of which something has changed.
     pub async fn sweep(&self, tell: impl Fn(&Subscriber)) {
-        let mut running = FuturesUnordered::new();
+        let (mut running, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut busy: HashSet<HubKey> = HashSet::new();
         loop {
             let (due, next) = self.due(&busy, Instant::now());
             for (key, hub) in due {
                 busy.insert(key.clone());
-                running.push(async move { (key, hub.sweep().await) });
+                let rest = tokio::time::sleep(LEAST_ROUND);
+                running.push(async move { (key, hub.sweep().await, rest) });
             }
             let later = async {
                 match next {
@@ -189,9 +194,15 @@ impl Sources {
                 }
             };
             tokio::select! {
-                Some((key, changed)) = running.next(), if !running.is_empty() => {
-                    busy.remove(&key);
+                Some((key, changed, rest)) = running.next(), if !running.is_empty() => {
                     changed.iter().for_each(&tell);
+                    resting.push(async move {
+                        rest.await;
+                        key
+                    });
+                }
+                Some(key) = resting.next(), if !resting.is_empty() => {
+                    busy.remove(&key);
                 }
                 () = self.changed.notified() => {}
                 () = later => {}

@@ -180,6 +180,16 @@ impl State {
         free.duration_since(now)
     }
 
+    /// What failed a moment ago is looked at when it may be repeated.
+    pub fn stand_off(&mut self, now: Instant) {
+        for (ask, until) in self.holds.standing(now) {
+            let item = Item::Entry(ask.clone());
+            if self.subscriptions.is_due(&item, now) {
+                self.subscriptions.put_off(&item, until, now);
+            }
+        }
+    }
+
     /// Only current values come in batches.
     pub fn may_batch(&mut self, ask: &EntryAsk, now: Instant) -> bool {
         ask.version == VersionSelector::Current

@@ -14,6 +14,10 @@ use crate::core::{EntryAsk, PrefixAsk, VersionSelector};
 /// A read younger than this part of the interval is not repeated at the next tick but at the one after it:
 /// an item is at most interval + 10 % old when it is read again.
 const TOO_YOUNG: f64 = 0.1;
+/// Everything due counts as waiting this much longer than it does. Without it what is due at ten seconds would
+/// stand behind thousands of a minute that wait for some seconds; with it only behind those that wait for
+/// nearly a minute.
+const HEAD_START: Duration = Duration::from_secs(10);
 
 /// Who is told of changes: a binding. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -173,32 +177,50 @@ impl Subscriptions {
         self.tracked.values().map(|tracked| tracked.due).min()
     }
 
-    /// What is due. Entries are topped up to full batches of `batch` by others that are nearly due, which
-    /// costs no call more.
-    pub fn due(&self, now: Instant, batch: usize) -> Vec<Item> {
-        let mut items: Vec<(&Item, &Tracked)> = self.tracked.iter().collect();
-        items.sort_by(|a, b| (a.1.due, a.0).cmp(&(b.1.due, b.0)));
-        let batched = |item: &Item| matches!(item, Item::Entry(ask) if ask.version == VersionSelector::Current);
-        let is_due = |tracked: &Tracked| tracked.due <= now;
-        let full = items
+    /// What is due, with its interval: what waits longest, measured in its own intervals, first.
+    pub fn due(&self, now: Instant) -> Vec<(Item, Duration)> {
+        let due = self
+            .tracked
             .iter()
-            .filter(|(item, tracked)| is_due(tracked) && batched(item))
-            .count();
-        let mut room = match full % batch.max(1) {
-            0 => 0,
-            part => batch - part,
-        };
-        let mut nearly = |item: &Item, tracked: &Tracked| {
-            let near = tracked.due <= now + tracked.interval().mul_f64(TOO_YOUNG);
-            let taken = room > 0 && near && batched(item);
-            room -= usize::from(taken);
-            taken
-        };
-        items
-            .into_iter()
-            .filter(|(item, tracked)| is_due(tracked) || nearly(item, tracked))
-            .map(|(item, _)| item.clone())
+            .filter(|(_, tracked)| tracked.due <= now);
+        let mut due: Vec<(f64, &Item, Duration)> = due
+            .map(|(item, tracked)| {
+                let interval = tracked.interval();
+                let waited = now.duration_since(tracked.due) + HEAD_START;
+                (waited.div_duration_f64(interval), item, interval)
+            })
+            .collect();
+        due.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        due.into_iter()
+            .map(|(_, item, interval)| (item.clone(), interval))
             .collect()
+    }
+
+    /// Current values that are not due, but so nearly that a look now counts for their tick: a batch with room
+    /// takes them along and costs no call more. The soonest due first.
+    pub fn nearly_due(&self, now: Instant) -> Vec<&EntryAsk> {
+        let mut nearly: Vec<(Instant, &EntryAsk)> = self
+            .tracked
+            .iter()
+            .filter(|(_, tracked)| {
+                let early = tracked.interval().mul_f64(TOO_YOUNG);
+                tracked.due > now && tracked.due < now + early
+            })
+            .filter_map(|(item, tracked)| match item {
+                Item::Entry(ask) if ask.version == VersionSelector::Current => {
+                    Some((tracked.due, ask))
+                }
+                _ => None,
+            })
+            .collect();
+        nearly.sort();
+        nearly.into_iter().map(|(_, ask)| ask).collect()
+    }
+
+    /// Whether an item is followed and due.
+    pub fn is_due(&self, item: &Item, now: Instant) -> bool {
+        let tracked = self.tracked.get(item);
+        tracked.is_some_and(|tracked| tracked.due <= now)
     }
 
     /// The shortest interval of an item's subscribers.

@@ -10,34 +10,31 @@ use std::{
 use futures::future::join_all;
 
 use super::{
-    batch::BATCH,
     bucket::Lane,
     failure::Failure,
     hub::{Hub, Keep, ReadResult, Reading},
     listing::{self, Labels},
     metrics::{Operation, Outcome, SourceEvent, Sweep},
-    settings::SweepMode,
+    round::{LIST_FROM, Means, Plan, label, round},
     subscriptions::{Item, Known, Subscriber},
-    wire::{CURRENT, answers, looks_complete, parse_arn},
+    wire::{answers, looks_complete, parse_arn},
 };
 use crate::{
     api::Reason,
-    core::{EntryAsk, Finding, PrefixAsk, SecretId, VersionSelector},
+    core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId},
 };
 
-/// Listings lag behind by up to five minutes (source: ListSecrets, API reference): for shorter intervals they
-/// say nothing.
-const LIST_FROM: Duration = Duration::from_secs(300);
 /// A look that AWS had no time for is repeated after this, or what it asks for.
 const PAUSE: Duration = Duration::from_secs(5);
 
 impl Known {
     /// What a read has found.
     pub fn of(result: &ReadResult) -> Self {
-        match result {
-            Ok(entry) => Self::Version(entry.version_id.as_str().into()),
-            Err(finding) => Self::without(finding),
-        }
+        result.as_ref().map_or_else(Self::without, Self::read)
+    }
+
+    fn read(entry: &Arc<Entry>) -> Self {
+        Self::Version(entry.version_id.as_str().into())
     }
 
     pub(super) fn without(finding: &Finding) -> Self {
@@ -48,81 +45,25 @@ impl Known {
     }
 }
 
-/// What is asked for in a sweep, by the way it is asked.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    /// By one listing of the account.
-    list: Vec<EntryAsk>,
-    /// By DescribeSecret: labels without values.
-    describe: Vec<EntryAsk>,
-    /// By reading.
-    read: Vec<EntryAsk>,
-}
-
-/// What a hub may do.
-#[derive(Clone, Copy, Debug)]
-struct Means {
-    mode: SweepMode,
-    may_list: bool,
-    may_describe: bool,
-    /// Pages of the last listing; 1 before the first one.
-    pages: usize,
-}
-
-/// Chooses the way for each ask. Values are read in batches; a listing shows the versions of a hundred entries
-/// in one call and decrypts nothing, but lags.
-fn plan(asks: Vec<(EntryAsk, Duration)>, means: Means) -> Plan {
-    let mut plan = Plan::default();
-    let listable = |interval: &Duration| means.mode == SweepMode::List || *interval >= LIST_FROM;
-    let count = asks
-        .iter()
-        .filter(|(_, interval)| listable(interval))
-        .count();
-    let worth_it = means.mode == SweepMode::List || means.pages * BATCH < count;
-    let lists =
-        means.may_list && matches!(means.mode, SweepMode::Auto | SweepMode::List) && worth_it;
-    for (ask, interval) in asks {
-        let current = ask.version == VersionSelector::Current;
-        if label(&ask).is_none() {
-            // Labels tell nothing of a version that is asked for by its id.
-            plan.read.push(ask);
-        } else if lists && listable(&interval) {
-            plan.list.push(ask);
-        } else if means.may_describe && (!current || means.mode == SweepMode::Describe) {
-            plan.describe.push(ask);
-        } else {
-            plan.read.push(ask);
-        }
-    }
-    plan
-}
-
 impl Hub {
     /// When something is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.lock().subscriptions.next_due()
     }
 
-    /// Looks at everything that is due; returns who is to be told.
+    /// One round of looks at what is due; returns who is to be told. What is left is still due: the next round
+    /// weighs it against what has become due meanwhile.
     pub(super) async fn sweep(self: &Arc<Self>) -> HashSet<Subscriber> {
-        let due = self.lock().subscriptions.due(Instant::now(), BATCH);
-        if let Err(finding) = self.calls.credentials.session().await {
-            return self.all_found(due, &finding);
-        }
-        let (mut entries, mut prefixes) = (Vec::new(), Vec::new());
+        let session = self.calls.credentials.session().await;
+        // One time for the round: what is looked at together is due together again.
         let now = Instant::now();
-        for item in due {
-            let interval = self.lock().subscriptions.interval(&item);
-            match (item, interval) {
-                (Item::Entry(ask), Some(interval)) if !self.stands_off(&ask, now) => {
-                    entries.push((ask, interval));
-                }
-                (Item::Prefix(ask), Some(_)) => prefixes.push(ask),
-                _ => {}
-            }
+        if let Err(finding) = session {
+            return self.nothing_seen(&finding, now);
         }
-        let looked_at = entries.len();
-        let (entries, prefixes) = futures::join!(self.look(entries), self.look_under(prefixes));
+        let mut plan = self.plan_round(now);
+        let (looked_at, prefixes) = (plan.entries(), std::mem::take(&mut plan.prefixes));
+        let (entries, prefixes) =
+            futures::join!(self.look(plan, now), self.look_under(prefixes, now));
         let told: HashSet<Subscriber> = entries.into_iter().chain(prefixes).collect();
         self.metrics.record(SourceEvent::Swept(Sweep {
             items: looked_at,
@@ -132,38 +73,50 @@ impl Hub {
     }
 
     /// A read that failed a moment ago is not repeated by the sweep either.
-    fn stands_off(&self, ask: &EntryAsk, now: Instant) -> bool {
+    fn plan_round(&self, now: Instant) -> Plan {
+        let means = self.means();
         let mut state = self.lock();
-        let left = state.holds.get(ask, now).and_then(|held| held.retry_after);
-        if let Some(left) = left {
-            let item = Item::Entry(ask.clone());
-            state.subscriptions.put_off(&item, now + left, now);
-        }
-        left.is_some()
+        state.stand_off(now);
+        let free = |ask: &EntryAsk| state.holds.get(ask, now).is_none();
+        round(&state.subscriptions, means, now, free)
     }
 
-    fn all_found(&self, due: Vec<Item>, finding: &Finding) -> HashSet<Subscriber> {
-        let (mut state, now) = (self.lock(), Instant::now());
-        let found = Known::without(finding);
+    /// Without credentials nothing can be looked at.
+    fn nothing_seen(&self, finding: &Finding, now: Instant) -> HashSet<Subscriber> {
+        let due = self.lock().subscriptions.due(now);
         let told = due
             .iter()
-            .flat_map(|item| state.subscriptions.found(item, &found, now));
+            .flat_map(|(item, _)| self.seen(item, Err(finding), now));
         told.collect()
     }
 
-    async fn look(self: &Arc<Self>, asks: Vec<(EntryAsk, Duration)>) -> Vec<Subscriber> {
-        let mut plan = plan(asks, self.means());
+    /// Takes in what a look found. One that AWS had no time for is put off; it is told only when it lasts.
+    fn seen(&self, item: &Item, found: Result<Known, &Finding>, now: Instant) -> Vec<Subscriber> {
+        let mut state = self.lock();
+        if let Err(finding) = found
+            && finding.reason == Reason::Throttled
+        {
+            let again = Instant::now() + finding.retry_after.unwrap_or(PAUSE);
+            if !state.subscriptions.put_off(item, again, now) {
+                return Vec::new();
+            }
+        }
+        let found = found.unwrap_or_else(Known::without);
+        state.subscriptions.found(item, &found, now)
+    }
+
+    async fn look(self: &Arc<Self>, mut plan: Plan, now: Instant) -> Vec<Subscriber> {
         let mut told = Vec::new();
         if !plan.list.is_empty() {
             let labels = self.labels(&plan.list).await;
-            self.compare(&mut plan.read, plan.list, labels, &mut told);
+            told.extend(self.compare(&mut plan.read, plan.list, labels, now));
         }
         let described = join_all(plan.describe.into_iter().map(|ask| async move {
             let labels = self.describe(&ask).await;
             (ask, labels)
         }));
         for (ask, labels) in described.await {
-            self.compare(&mut plan.read, vec![ask], labels, &mut told);
+            told.extend(self.compare(&mut plan.read, vec![ask], labels, now));
         }
         let reads = plan.read.into_iter().map(|ask| async move {
             let interval = self
@@ -172,7 +125,8 @@ impl Hub {
                 .interval(&Item::Entry(ask.clone()));
             let reading = Reading::sweep(interval.unwrap_or(LIST_FROM));
             let result = self.flight(&ask, reading, Keep::IfWanted).await;
-            self.read_found(ask, &result)
+            let found = result.as_ref().map(Known::read);
+            self.seen(&Item::Entry(ask), found, now)
         });
         told.extend(join_all(reads).await.into_iter().flatten());
         told
@@ -194,13 +148,13 @@ impl Hub {
         to_read: &mut Vec<EntryAsk>,
         asks: Vec<EntryAsk>,
         labels: Option<Vec<Labels>>,
-        told: &mut Vec<Subscriber>,
-    ) {
+        now: Instant,
+    ) -> Vec<Subscriber> {
         let own = self.calls.credentials.known_account();
         // Names are unique in an account and region.
         let labels = labels.iter().flatten();
         let by_name: HashMap<&str, &Labels> = labels.map(|l| (l.name.as_str(), l)).collect();
-        let (mut state, now) = (self.lock(), Instant::now());
+        let (mut state, mut told) = (self.lock(), Vec::new());
         for ask in asks {
             let found = names(&ask.id)
                 .iter()
@@ -217,31 +171,18 @@ impl Hub {
                 _ => to_read.push(ask),
             }
         }
+        told
     }
 
-    /// Takes in what a read found. One that AWS had no time for is put off; it is told only when it lasts.
-    fn read_found(&self, ask: EntryAsk, result: &ReadResult) -> Vec<Subscriber> {
-        let (mut state, now, item) = (self.lock(), Instant::now(), Item::Entry(ask));
-        if let Err(finding) = result
-            && finding.reason == Reason::Throttled
-        {
-            let wait = finding.retry_after.unwrap_or(PAUSE);
-            if !state.subscriptions.put_off(&item, now + wait, now) {
-                return Vec::new();
-            }
-        }
-        state.subscriptions.found(&item, &Known::of(result), now)
-    }
-
-    async fn look_under(self: &Arc<Self>, prefixes: Vec<PrefixAsk>) -> Vec<Subscriber> {
+    async fn look_under(
+        self: &Arc<Self>,
+        prefixes: Vec<PrefixAsk>,
+        now: Instant,
+    ) -> Vec<Subscriber> {
         let looks = prefixes.into_iter().map(|ask| async move {
             let listed = self.list(&ask, Reading::sweep(LIST_FROM)).await;
-            let found = match &listed {
-                Ok(listed) => members(listed),
-                Err(finding) => Known::without(finding),
-            };
-            let (mut state, now) = (self.lock(), Instant::now());
-            state.subscriptions.found(&Item::Prefix(ask), &found, now)
+            let found = listed.as_ref().map(|listed| members(listed));
+            self.seen(&Item::Prefix(ask), found, now)
         });
         join_all(looks).await.into_iter().flatten().collect()
     }
@@ -302,15 +243,6 @@ impl Hub {
     }
 }
 
-/// The label that an ask follows; None for a version id.
-pub(super) fn label(ask: &EntryAsk) -> Option<&str> {
-    match &ask.version {
-        VersionSelector::Current => Some(CURRENT),
-        VersionSelector::Stage(stage) => Some(stage),
-        VersionSelector::Id(_) => None,
-    }
-}
-
 /// The names an id may stand for.
 fn names(id: &SecretId) -> Vec<String> {
     match id {
@@ -342,61 +274,6 @@ pub(super) fn members(listed: &[listing::Listed]) -> Known {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-
-    fn asks(count: usize, seconds: u64) -> Vec<(EntryAsk, Duration)> {
-        let ask = |n| EntryAsk {
-            id: SecretId::Name(format!("e{n}")),
-            version: VersionSelector::Current,
-        };
-        (0..count)
-            .map(|n| (ask(n), Duration::from_secs(seconds)))
-            .collect()
-    }
-
-    #[test]
-    fn the_cheapest_way_that_is_allowed_is_chosen() {
-        let means = Means {
-            mode: SweepMode::Auto,
-            may_list: true,
-            may_describe: true,
-            pages: 1,
-        };
-        // Mode, entries, interval, pages, may list, may describe: listed, described, read.
-        let table = [
-            (SweepMode::Auto, 200, 300, 2, true, true, [200, 0, 0]),
-            (SweepMode::Auto, 200, 299, 2, true, true, [0, 0, 200]),
-            (SweepMode::Auto, 20, 300, 1, true, true, [0, 0, 20]),
-            (SweepMode::Auto, 200, 300, 10, true, true, [0, 0, 200]),
-            (SweepMode::Auto, 200, 300, 2, false, true, [0, 0, 200]),
-            (SweepMode::List, 3, 60, 99, true, true, [3, 0, 0]),
-            (SweepMode::List, 3, 60, 1, false, true, [0, 0, 3]),
-            (SweepMode::Describe, 30, 60, 1, true, true, [0, 30, 0]),
-            (SweepMode::Describe, 30, 60, 1, true, false, [0, 0, 30]),
-            (SweepMode::Batch, 200, 3600, 1, true, true, [0, 0, 200]),
-        ];
-        for (mode, entries, interval, pages, may_list, may_describe, expected) in table {
-            let means = Means {
-                mode,
-                pages,
-                may_list,
-                may_describe,
-            };
-            let plan = plan(asks(entries, interval), means);
-            let counts = [plan.list.len(), plan.describe.len(), plan.read.len()];
-            assert_eq!(counts, expected, "{means:?} {entries} {interval}");
-        }
-        // A batch never shows another label.
-        let mut staged = asks(2, 60);
-        staged[0].0.version = VersionSelector::Stage("BLUE".into());
-        let plan = plan(staged, means);
-        assert_eq!((plan.describe.len(), plan.read.len()), (1, 1));
-        let mut pinned = asks(1, 300);
-        pinned[0].0.version = VersionSelector::Id("v1".into());
-        for mode in [SweepMode::List, SweepMode::Describe] {
-            let plan = super::plan(pinned.clone(), Means { mode, ..means });
-            assert_eq!(plan.read.len(), 1, "{mode:?}");
-        }
-    }
 
     #[test]
     fn names_of_an_arn_are_tried_with_and_without_what_looks_like_its_suffix() {

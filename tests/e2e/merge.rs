@@ -10,6 +10,7 @@ crate::tests![tests:
     two_merge_bindings_on_one_secret_keep_each_others_keys,
     a_merge_binding_that_goes_takes_its_keys_and_no_other,
     a_secret_that_does_not_opt_in_is_not_merged_into,
+    a_renamed_target_takes_the_keys_out_of_the_former_secret,
 ];
 
 impl Case {
@@ -78,6 +79,45 @@ async fn a_merge_binding_that_goes_takes_its_keys_and_no_other(case: Case) {
     assert_holds(
         &case.secret("shared").await,
         &[("B", b.as_str()), ("BASE", "base")],
+    );
+}
+
+async fn a_renamed_target_takes_the_keys_out_of_the_former_secret(case: Case) {
+    let (a, b) = (case.value(), case.value());
+    case.put("a", &a);
+    case.put("b", &b);
+    for target in ["former", "new", "newer"] {
+        case.opted_in(target).await;
+    }
+    case.binding("one", case.merging("A", "a", "former")).await;
+    case.binding("two", case.merging("B", "b", "former")).await;
+    case.synced("one").await;
+    case.synced("two").await;
+    case.binding("one", case.merging("A", "a", "new")).await;
+    case.synced("one").await;
+    assert_holds(
+        &case.secret("new").await,
+        &[("A", a.as_str()), ("BASE", "base")],
+    );
+    let former = case.secret("former").await;
+    assert_holds(&former, &[("B", b.as_str()), ("BASE", "base")]);
+    let records = |secret: &Secret, binding: &str| {
+        let own = format!(".keyferry.dev/{binding}");
+        secret.annotations().keys().any(|key| key.ends_with(&own))
+    };
+    assert!(!records(&former, "one") && records(&former, "two"));
+    // What is to stay, stays.
+    let mut keeps = case.merging("A", "a", "newer");
+    keeps["target"]["deletionPolicy"] = json!("Retain");
+    case.binding("one", keeps).await;
+    case.synced("one").await;
+    assert_holds(
+        &case.secret("newer").await,
+        &[("A", a.as_str()), ("BASE", "base")],
+    );
+    assert_holds(
+        &case.secret("new").await,
+        &[("A", a.as_str()), ("BASE", "base")],
     );
 }
 

@@ -29,6 +29,7 @@ crate::tests![own:
     open_reads_what_enforce_refuses,
     audit_reads_too_and_says_what_enforce_would_refuse,
     a_read_that_aws_denies_is_on_the_audit_trail_once_each_time_it_begins,
+    every_entry_that_is_denied_is_on_the_audit_trail_once,
 ];
 
 crate::tests![alone:
@@ -252,6 +253,34 @@ async fn a_read_that_aws_denies_is_on_the_audit_trail_once_each_time_it_begins(c
     }
     assert_eq!(trail.len(), 2, "denied twice, at several passes each time");
     case.mend("e");
+}
+
+async fn every_entry_that_is_denied_is_on_the_audit_trail_once(case: Case) {
+    let operator = case.operator(&["--value-reuse=0s"]).await;
+    for entry in ["e", "f"] {
+        case.put(entry, &case.value());
+        case.fault(entry, Fault::denied());
+    }
+    let references = ["e", "f"]
+        .map(|entry| json!({"key": entry.to_uppercase(), "from": {"secret": case.entry(entry)}}));
+    case.binding("app", json!({"data": references})).await;
+    case.failing("app", "AccessDenied").await;
+    case.refresh("app").await;
+    case.refresh("app").await;
+    operator.terminate(&case.world.channels).await;
+    let mut trail: Vec<String> = case
+        .log()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["target"] == "keyferry::audit")
+        .map(|line| line["entry"].to_string())
+        .collect();
+    trail.sort();
+    let expected = ["e", "f"].map(|entry| json!(case.entry(entry)).to_string());
+    assert_eq!(trail, expected);
+    for entry in ["e", "f"] {
+        case.mend(entry);
+    }
 }
 
 async fn a_right_taken_away_while_in_sync_is_told_and_ends_every_call(case: Case) {

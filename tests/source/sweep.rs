@@ -141,6 +141,105 @@ async fn looks_come_by_themselves_and_together() {
     assert_eq!((singles, batches, listings), (0, 2 * sweeps, 0));
 }
 
+/// What the sweeps looked at, one number for each round.
+fn rounds(bed: &Bed) -> Vec<usize> {
+    let events = bed.events.lock();
+    let rounds = events.iter().filter_map(|event| match event {
+        SourceEvent::Swept(sweep) => Some(sweep.items),
+        _ => None,
+    });
+    rounds.collect()
+}
+
+#[tokio::test]
+async fn what_becomes_due_in_a_long_sweep_is_looked_at_in_its_next_round() {
+    let bed = Bed::with(|s| s.reads.sweep = SweepMode::Batch).await;
+    let entries: Vec<String> = (0..419).map(|n| format!("e{n:03}")).collect();
+    for entry in entries.iter().map(String::as_str).chain(["quick"]) {
+        bed.region().create(entry, "1").unwrap();
+    }
+    let followers = Followers::of(&bed).await;
+    let known: Vec<_> = entries
+        .iter()
+        .map(|entry| (name(entry), followers.at(entry)))
+        .collect();
+    let quick = [(name("quick"), followers.at("quick"))];
+    let hang = bed.aws.hang(|fault| fault.on("BatchGetSecretValue"));
+    let story = async {
+        followers.resume("slow", &known, LONG);
+        until(|| bed.aws.count("BatchGetSecretValue") > 0).await;
+        followers.resume("quick", &quick, Duration::from_secs(10));
+        hang.release();
+        until(|| followers.sweeps() == 3).await;
+    };
+    followers.sweeping(story).await;
+    assert_eq!(rounds(&bed), [200, 200, 20]);
+    let batches = bed.aws.ids_of("BatchGetSecretValue");
+    assert!(batches.iter().all(|ids| ids.len() == 20), "all are full");
+    let place = batches
+        .iter()
+        .position(|ids| ids.iter().any(|id| id == "quick"));
+    assert!(
+        place.is_some_and(|place| (10..20).contains(&place)),
+        "{place:?} of {}",
+        batches.len()
+    );
+    assert_eq!(bed.calls(), (0, 21, 0), "nothing is looked at twice");
+}
+
+#[tokio::test]
+async fn a_hub_is_swept_twenty_times_a_second_at_most() {
+    let bed = Bed::with(|s| {
+        s.reads.sweep = SweepMode::Batch;
+        (s.reads.gather, s.reads.pace) = (Duration::ZERO, Duration::ZERO);
+    })
+    .await;
+    bed.region().create("a", "1").unwrap();
+    let followers = Followers::of(&bed).await;
+    let known = [(name("a"), followers.at("a"))];
+    let begun = std::time::Instant::now();
+    let story = async {
+        // Always due.
+        followers.follow("a", &known, Duration::from_millis(1));
+        until(|| followers.sweeps() == 5).await;
+    };
+    followers.sweeping(story).await;
+    let most = begun.elapsed().as_millis() / 50 + 1;
+    assert!(followers.sweeps() as u128 <= most, "more than {most}");
+}
+
+#[tokio::test]
+async fn a_throttle_of_sts_is_tried_again_and_told_to_nobody() {
+    let bed = Bed::with(|s| {
+        s.reads.sweep = SweepMode::Batch;
+        s.identity_failure_hold = Duration::ZERO;
+    })
+    .await;
+    bed.region().create("a", "1").unwrap();
+    let before = bed.region().current_version("a").unwrap();
+    bed.region().put("a", "2").unwrap();
+    // As after a start: nobody has credentials yet.
+    let hub = bed.sources.hub(&operator()).await.unwrap();
+    let throttle = Fault::throttled(Some(1)).on("AssumeRoleWithWebIdentity");
+    bed.aws.fault(throttle.times(1));
+    let interest = Interest {
+        entries: vec![(name("a"), at(&before))],
+        interval: LONG,
+        recorded: true,
+        ..Interest::default()
+    };
+    bed.sources
+        .subscribe(&Subscriber::new("ns", "a"), &hub, interest);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let sweep = bed.sources.sweep(|who| tell.send(who.clone()).unwrap());
+    tokio::select! {
+        () = sweep => panic!("sweeps never end"),
+        _ = told.recv() => {}
+    }
+    let assumed = bed.aws.count("AssumeRoleWithWebIdentity");
+    assert_eq!((assumed, bed.aws.reads_of("a")), (2, 1));
+}
+
 #[tokio::test]
 async fn a_denied_way_is_given_up_once_and_another_serves() {
     let every = [READ, BATCH, LIST, DESCRIBE];

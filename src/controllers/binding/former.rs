@@ -2,9 +2,10 @@
 
 use super::{Observed, Stop};
 use crate::{
-    cluster::upkeep,
+    api::binding::DeletionPolicy,
+    cluster::{ObjectKey, upkeep},
     controllers::{context::Context, enrol},
-    core::{Recipe, ownership::Claim},
+    core::{Recipe, ownership::Claim, recipe::TargetRecipe},
 };
 
 /// What became of them.
@@ -17,7 +18,8 @@ pub struct Former {
 }
 
 /// Secrets that the binding wrote under another name: with a rollout they go once nobody uses them,
-/// without one they stay and belong to nobody.
+/// without one they stay and belong to nobody. Keys that it merged into another Secret leave it, as they do when
+/// the binding is deleted.
 pub async fn leave(
     context: &Context,
     observed: &Observed,
@@ -28,8 +30,7 @@ pub async fn leave(
         if former.name == recipe.target.name {
             continue;
         }
-        let mut target = recipe.target.clone();
-        target.name.clone_from(&former.name);
+        let target = target_at(recipe, &former);
         let claim = Claim {
             target: &target,
             ..observed.claim(recipe)
@@ -51,5 +52,35 @@ pub async fn leave(
             tracing::info!(binding = %observed.key, secret = %former, "a Secret of a former name was deleted");
         }
     }
+    if recipe.target.deletion == DeletionPolicy::Delete {
+        take_out_merged(context, observed, recipe).await?;
+    }
     Ok(left)
+}
+
+async fn take_out_merged(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+) -> Result<(), Stop> {
+    for former in context.views.merged_by(&observed.key) {
+        if former.name == recipe.target.name {
+            continue;
+        }
+        let target = target_at(recipe, &former);
+        let claim = Claim {
+            target: &target,
+            ..observed.claim(recipe)
+        };
+        upkeep::merge_remove(&context.secrets, &claim).await?;
+        tracing::info!(binding = %observed.key, secret = %former, "the keys were taken out of a Secret of a former name");
+    }
+    Ok(())
+}
+
+/// The target under its former name.
+fn target_at(recipe: &Recipe, former: &ObjectKey) -> TargetRecipe {
+    let mut target = recipe.target.clone();
+    target.name.clone_from(&former.name);
+    target
 }

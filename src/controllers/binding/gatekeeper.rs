@@ -159,10 +159,10 @@ impl<'a> Gatekeeper<'a> {
     /// Puts a refusal on the audit trail: once per binding and refusal, not at every pass.
     pub fn audit(&self, reason: Reason, entry: &str, why: &str) {
         let key = &self.observed.key;
-        let news = self
-            .context
-            .remember(key, |memory| memory.audited.replace(why.to_owned()));
-        if news.as_deref() != Some(why) {
+        let news = self.context.remember(key, |memory| {
+            memory.audited.insert(format!("{entry} {why}"))
+        });
+        if news {
             audit::read_refused(audit::RefusedRead {
                 namespace: &key.namespace,
                 binding: &key.name,

@@ -135,7 +135,7 @@ fn after_success(
     if applied.conflict.is_none() {
         context.remember(&observed.key, |memory| {
             memory.attempts.succeeded();
-            memory.audited = None;
+            memory.audited.clear();
         });
     }
     // A key that somebody else holds (Merge) is looked at again by a pass of its own.

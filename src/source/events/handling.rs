@@ -14,8 +14,9 @@ use crate::{
     source::{
         Freshness, Hub, Lane, Listed, Reading, Sources, Subscriber,
         hub::{Keep, ReadResult},
+        round::label,
         subscriptions::{Item, Known},
-        sweep::{label, members},
+        sweep::members,
     },
 };
 
