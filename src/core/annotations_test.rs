@@ -170,3 +170,39 @@ fn an_outcome_goes_to_its_revision_only() {
         ]
     );
 }
+
+#[test]
+fn entries_that_failed_together_stand_together_and_ten_rejections_are_remembered() {
+    let versions = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let own = |(tag, mark): &(&str, &str)| ((*tag).to_owned(), (*mark).to_owned());
+        pairs.iter().map(own).collect()
+    };
+    let both = Rejected {
+        revision: "r".into(),
+        versions: versions(&[("a", "2"), ("b", "2")]),
+    };
+    for (current, stands) in [
+        (versions(&[("a", "2"), ("b", "2")]), true),
+        (versions(&[("a", "2"), ("b", "2"), ("c", "9")]), true),
+        (versions(&[("a", "3"), ("b", "2")]), false),
+        (versions(&[("b", "2")]), false),
+    ] {
+        assert_eq!(both.stands(&current), stands, "{current:?}");
+    }
+    let nothing = Rejected {
+        versions: BTreeMap::new(),
+        ..both
+    };
+    assert!(!nothing.stands(&versions(&[("a", "2")])));
+
+    let mut marks = Marks::default();
+    let key = crate::core::InstallKey::new([1; 32]);
+    for n in 0..12 {
+        let data = [(n.to_string(), crate::core::SecretValue::new(vec![1]))].into();
+        let revision = crate::core::revision::revision(&key, "ns", "s", &data);
+        marks.reject(&revision, versions(&[("a", &n.to_string())]));
+        marks.reject(&revision, versions(&[("a", &n.to_string())]));
+    }
+    assert_eq!(marks.rejected.len(), MAX_REJECTED);
+    assert!(marks.rejects("a", "11") && marks.rejects("a", "2") && !marks.rejects("a", "1"));
+}

@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub back: Option<Back<'a>>,
     /// Somebody asks to try again what was rejected.
     pub forgive: bool,
+    /// What became of the bytes there are.
+    pub outcome: RevisionOutcome,
     /// True when the status says that the Secret was written before: one that is gone was deleted by
     /// somebody, and making it anew is a repair.
     pub existed: bool,
@@ -205,6 +207,11 @@ pub fn compare(
     {
         marks.reject(back.failed, before.sources.left_behind_by(&sources));
         marks.set_outcome(back.failed, RevisionOutcome::RolledBack);
+    }
+    if let Some(left) = before.revision.as_ref().filter(|left| **left != revision) {
+        if wanted.back.is_none() && wanted.outcome != RevisionOutcome::Written {
+            marks.set_outcome(left, wanted.outcome);
+        }
     }
     if before.revision.as_ref() != Some(&revision) {
         marks.push_history(HistoryItem {

@@ -64,6 +64,7 @@ impl Pass {
             read: &read,
             back: None,
             forgive: false,
+            outcome: RevisionOutcome::Written,
             existed: false,
             now: at(0),
         })
@@ -181,6 +182,92 @@ fn rejected_versions_survive_every_write() {
     marks.reject(&bad, [("tag".to_owned(), "v9".to_owned())].into());
     let next = pass(1, "2", "v2").over(&marks, &data(&[("A", "1")]));
     assert_eq!(next.marks.rejected, marks.rejected);
+}
+
+#[test]
+fn going_back_is_one_write_with_the_rejection_and_is_recorded_once() {
+    let good = pass(1, "1", "v1").first();
+    let mut bad = pass(1, "2", "v2").over(&good.marks, &data(&[("A", "1")]));
+    // Another install key: the word that was recorded comes back, not a new one.
+    let later = pass(2, "1", "v1");
+    let back = |marks: &Marks, live: &Data| {
+        later.with(|wanted| {
+            let wanted = Wanted {
+                read: &[],
+                back: Some(Back {
+                    sources: &good.marks.sources,
+                    revision: &good.revision,
+                    failed: &bad.revision,
+                }),
+                ..*wanted
+            };
+            let live = Live {
+                data: live,
+                marks,
+                sealed: live,
+            };
+            compare(&wanted, Some(&live), None)
+        })
+    };
+    let gone = back(&bad.marks, &data(&[("A", "2")]));
+    assert_eq!(
+        (gone.change, &gone.revision),
+        (Change::Write, &good.revision)
+    );
+    let [rejected] = gone.marks.rejected.as_slice() else {
+        panic!("{:?}", gone.marks.rejected);
+    };
+    assert_eq!(rejected.revision, bad.revision.as_str());
+    assert!(rejected.stands(&bad.marks.sources.versions()));
+    assert!(!rejected.stands(&good.marks.sources.versions()));
+    assert_eq!(gone.marks.sources.versions(), good.marks.sources.versions());
+    let outcomes: Vec<_> = gone.marks.history.iter().map(|item| item.outcome).collect();
+    assert_eq!(outcomes[1], RevisionOutcome::RolledBack);
+    assert!(
+        gone.marks
+            .replaced_between(good.revision.as_str())
+            .is_some()
+    );
+
+    // After a crash: the bytes are back already.
+    let again = back(&gone.marks, &data(&[("A", "1")]));
+    assert_eq!(again.change, Change::Nothing);
+    assert_eq!(again.marks.rejected, gone.marks.rejected);
+
+    // Somebody asks to try it again.
+    bad = pass(1, "2", "v2").with(|wanted| {
+        let wanted = Wanted {
+            forgive: true,
+            ..*wanted
+        };
+        let live = data(&[("A", "1")]);
+        let live = Live {
+            data: &live,
+            marks: &gone.marks,
+            sealed: &live,
+        };
+        compare(&wanted, Some(&live), None)
+    });
+    assert_eq!((bad.change, bad.marks.rejected.len()), (Change::Write, 0));
+}
+
+#[test]
+fn the_history_says_what_became_of_bytes_when_others_come() {
+    let first = pass(1, "1", "v1").first();
+    for outcome in [RevisionOutcome::Healthy, RevisionOutcome::Failed] {
+        let next = pass(1, "2", "v2").with(|wanted| {
+            let wanted = Wanted { outcome, ..*wanted };
+            let live = data(&[("A", "1")]);
+            let live = Live {
+                data: &live,
+                marks: &first.marks,
+                sealed: &live,
+            };
+            compare(&wanted, Some(&live), None)
+        });
+        let outcomes: Vec<_> = next.marks.history.iter().map(|item| item.outcome).collect();
+        assert_eq!(outcomes, [RevisionOutcome::Written, outcome]);
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
         change::{self, Glimpse, Wanted},
         events,
         parse::check_target,
-        rollout::Change,
+        rollout::{self, Change},
     },
 };
 
@@ -68,6 +68,7 @@ pub async fn apply(
         read: &versions,
         back: None,
         forgive: observed.refresh.is_some(),
+        outcome: rollout::outcome(&observed.status.rollouts),
         existed: observed
             .status
             .secret

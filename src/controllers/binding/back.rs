@@ -12,6 +12,7 @@ use crate::{
     controllers::{context::Context, enrol},
     core::{
         Finding, Recipe, Revision,
+        annotations::RevisionOutcome,
         change::{Back, Wanted},
         companion::Companion,
         revision,
@@ -81,6 +82,7 @@ async fn restore(
             failed: &bad,
         }),
         forgive: false,
+        outcome: RevisionOutcome::RolledBack,
         existed: true,
         now: context.now(),
     };

@@ -461,3 +461,32 @@ fn pods_that_mount_the_secret_are_not_protected_by_order_or_rollback() {
         (Healthy, "Careful.")
     );
 }
+
+#[test]
+fn what_is_kept_and_what_the_history_says_follow_from_the_entries() {
+    use crate::core::annotations::RevisionOutcome::{Failed, Healthy as Well, Written};
+    use RolloutState::{AlreadyUnhealthy, NextRun, NotFound, Skipped, Superseded};
+    for (state, keeps, outcome_then) in [
+        (Healthy, false, Well),
+        (Pending, true, Written),
+        (Progressing, true, Written),
+        (Held, true, Failed),
+        (RollingBack, true, Written),
+        (RolledBack, false, Written),
+        (RollbackFailed, true, Failed),
+        (Superseded, true, Written),
+        (AlreadyUnhealthy, false, Written),
+        (Skipped, false, Written),
+        (NextRun, false, Written),
+        (NotFound, false, Written),
+    ] {
+        let one = [entry("a", "b", "b", state)];
+        assert_eq!(
+            (needs_previous(&one), outcome(&one)),
+            (keeps, outcome_then),
+            "{state:?}"
+        );
+    }
+    let unsent = [entry("a", "a", "b", Healthy)];
+    assert!(needs_previous(&unsent) && !needs_previous(&[]));
+}

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::status::{RolloutState, RolloutStatus},
-    core::recipe::RolloutRecipe,
+    core::{annotations::RevisionOutcome, recipe::RolloutRecipe},
 };
 
 /// How much later than a write a pod may have been created and still count as older: the times come
@@ -122,6 +122,19 @@ pub fn plan_intent(
             }
         })
         .collect()
+}
+
+/// What became of the bytes that the entries speak of, for the Secret's history.
+pub fn outcome(entries: &[RolloutStatus]) -> RevisionOutcome {
+    let any = |state| entries.iter().any(|entry| entry.state == state);
+    if any(RolloutState::Held) || any(RolloutState::RollbackFailed) {
+        return RevisionOutcome::Failed;
+    }
+    let healthy = any(RolloutState::Healthy) && !needs_previous(entries);
+    match healthy {
+        true => RevisionOutcome::Healthy,
+        false => RevisionOutcome::Written,
+    }
 }
 
 /// Has workloads that are well say what a person should know all the same.

@@ -34,7 +34,9 @@ mod simulation_test;
 pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};
-pub use intent::{Change, PodInfo, Pods, add_cautions, needs_previous, plan_intent, pods_needed};
+pub use intent::{
+    Change, PodInfo, Pods, add_cautions, needs_previous, outcome, plan_intent, pods_needed,
+};
 pub use order::{Turn, turn};
 pub use record::{has_ended, record};
 pub use step::{Claim, Look, Step, step};
