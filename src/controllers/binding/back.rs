@@ -32,8 +32,9 @@ pub struct Restored {
     pub sources: Option<Vec<SourceStatus>>,
 }
 
-/// Goes back where a workload waits for that. None: none does.
+/// Goes back where a workload waits for that. None: none does, or nothing is rolled any more.
 pub async fn go_back(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<Stop> {
+    recipe.rollout.as_ref()?;
     let failed = observed.status.rollouts.iter().find(|e| is_going_back(e))?;
     Some(match restore(context, observed, recipe, failed).await {
         Ok(stop) | Err(stop) => stop,
