@@ -6,6 +6,7 @@ pub mod binding;
 pub mod error;
 pub mod events;
 pub mod install_key;
+pub mod jobs;
 mod owned;
 pub mod raw;
 pub mod report;

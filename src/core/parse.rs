@@ -5,6 +5,7 @@
 
 mod checks;
 mod data;
+mod preflight;
 mod source;
 mod target;
 
@@ -99,6 +100,8 @@ fn parse_spec(
         Some(validate) => checks::gate(validate)?,
         None => Default::default(),
     };
+    let validate = spec.validate.as_ref();
+    let preflight = validate.and_then(|validate| validate.preflight.as_ref());
     if let Some(template) = &template {
         checks::no_key_twice(&spec.data, template)?;
     }
@@ -111,6 +114,7 @@ fn parse_spec(
         groups,
         template,
         gate,
+        preflight: preflight.map(preflight::preflight).transpose()?,
         target: target::target(name, spec.target.as_ref())?,
         rollout: spec.rollout.as_ref().map(rollout).transpose()?,
         suspended: spec.suspend.unwrap_or(false),

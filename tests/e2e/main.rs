@@ -28,6 +28,7 @@ mod operators;
 mod outage;
 mod ownership;
 mod policy;
+mod preflight;
 mod reasons;
 mod reasons_cases;
 mod reasons_more;
@@ -88,6 +89,7 @@ fn phases(threads: usize) -> Vec<Phase> {
     ];
     // The longest first: the phase ends with its last test.
     let own = [
+        preflight::own(),
         members::own(),
         throttled::own(),
         batches::own(),
