@@ -144,6 +144,18 @@ pub fn with_preflight(
     next
 }
 
+/// The same after a preflight that was ended before its verdict.
+pub fn without_preflight(previous: &Status) -> Status {
+    let mut next = previous.clone();
+    next.preflight = None;
+    for synced in &mut next.conditions {
+        if synced.type_ == condition::SYNCED && synced.reason == Reason::Progressing.as_str() {
+            synced.message = "The preflight was ended before its verdict.".to_owned();
+        }
+    }
+    next
+}
+
 /// Ready says `RolloutFailed` while the Secret is in sync and its workloads are not.
 fn ready_follows_rollouts(next: &mut Status) {
     let find = |kind: &str| next.conditions.iter().position(|c| c.type_ == kind);

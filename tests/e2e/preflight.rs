@@ -30,6 +30,7 @@ crate::tests![own:
     what_a_program_says_is_shown_unless_it_holds_a_value,
     a_newer_candidate_takes_the_place_of_the_one_that_is_tried,
     what_is_taken_back_in_the_middle_leaves_nothing,
+    a_binding_that_goes_takes_its_run_along,
     an_install_that_does_not_allow_it_writes_nothing,
 ];
 
@@ -48,6 +49,47 @@ fn program() -> Target {
 }
 
 impl Case {
+    /// Nothing but what keeps to the restricted Pod Security Standard runs here.
+    async fn restricted(&self) {
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        let args = ["label", "namespace", &self.namespace, label];
+        assert!(self.kubectl(&args, None).await.status.success());
+    }
+
+    /// The Job that runs holds no value and no right; the candidate's Secret is one that no other watches.
+    async fn is_closed(&self, value: &str) {
+        let jobs = self
+            .api::<Job>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items;
+        let [job] = jobs.as_slice() else {
+            panic!("{} Jobs", jobs.len());
+        };
+        let text = serde_json::to_string(job).unwrap();
+        assert!(!text.contains(value), "the value is in the Job");
+        let pods = self
+            .api::<Pod>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items;
+        for pod in &pods {
+            let spec = pod.spec.clone().unwrap();
+            assert_eq!(spec.automount_service_account_token, Some(false));
+            assert_eq!(spec.volumes.unwrap_or_default(), []);
+        }
+        assert_eq!(pods.len(), 1);
+        let candidate = self.secret("app-keyferry-candidate").await;
+        assert!(holds(Some(&candidate), "K", value));
+        let labels: Vec<_> = candidate.labels().keys().collect();
+        assert_eq!(labels, ["keyferry.dev/part-of"]);
+        for owners in [job.owner_references(), candidate.owner_references()] {
+            assert_eq!(owners[0].name, "app");
+        }
+    }
+
     /// The programs that started with that value.
     fn runs(&self, value: &str) -> usize {
         let starts = self.world.nodes.starts(&self.namespace);
@@ -114,6 +156,7 @@ impl Case {
 }
 
 async fn a_candidate_is_written_once_its_program_has_passed(case: Case) {
+    case.restricted().await;
     let (operator, good) = case.passed(tried(&case)).await;
     case.still_holds(&good).await;
     assert_eq!(case.runs(&good), 1, "also before the first write");
@@ -216,10 +259,13 @@ async fn a_program_that_does_not_end_in_time_refuses(case: Case) {
     let mut spec = tried(&case);
     spec["validate"]["preflight"]["timeout"] = json!("10s");
     let (operator, good) = case.passed(spec).await;
-    let hangs = case.value();
+    let hangs = case.plain();
     case.program([Rule::new(When::equals("K", &hangs), Outcome::Ready)]);
     case.put("e", &hangs);
-    case.tried_to("Running").await;
+    let status = case.tried_to("Running").await;
+    let says = ["runs: Job {ns}/app-preflight-", "at most 10s"];
+    assert_says(&case, &condition(&status, "Synced"), &says);
+    case.is_closed(&hangs).await;
     case.still_holds(&good).await;
     let status = case.failing("app", "PreflightFailed").await;
     assert_says(&case, &condition(&status, "Synced"), &["no end within 10s"]);
@@ -418,6 +464,16 @@ async fn what_is_taken_back_in_the_middle_leaves_nothing(case: Case) {
     assert_eq!(status.get("preflight"), None);
     let secret = case.secret("other").await;
     assert!(data(&secret)["K"] == hangs.as_bytes());
+    case.end(operator).await;
+}
+
+async fn a_binding_that_goes_takes_its_run_along(case: Case) {
+    let (operator, _) = case.passed(tried(&case)).await;
+    let hangs = case.value();
+    case.program([Rule::new(When::equals("K", &hangs), Outcome::Ready)]);
+    case.put("e", &hangs);
+    case.tried_to("Running").await;
+    case.delete_binding("app").await;
     case.end(operator).await;
 }
 
