@@ -291,7 +291,10 @@ async fn sweep(context: Arc<Context>, queue: Queue<ObjectKey>) {
 fn moved(context: &Context, queue: &Queue<ObjectKey>, who: &Subscriber, urgency: Urgency) {
     let (namespace, name) = who.parts();
     let (key, now) = (ObjectKey::new(namespace, name), Instant::now().into_std());
-    context.remember(&key, |memory| memory.due = Some(now));
+    context.remember(&key, |memory| {
+        memory.due = Some(now);
+        memory.moved = true;
+    });
     queue.add(key, now, urgency);
 }
 

@@ -55,5 +55,5 @@ fn what_the_server_refuses_becomes_none() {
         .map(|(name, _)| name)
         .collect();
     // Pruned or refused by the server's schema; our types do not see an unknown field at all.
-    assert_eq!(accepted, ["unknown-field"]);
+    assert_eq!(accepted, ["preflight-volume", "unknown-field"]);
 }

@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status::ExternalSecretBindingStatus;
+use super::{preflight::Preflight, status::ExternalSecretBindingStatus};
 
 /// What is read, how it is checked and composed, and where it goes.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -226,6 +226,9 @@ pub struct Validate {
     /// Rules for single keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<ValueRule>,
+    /// A program that tries the candidate before it is written (off unless the install allows it).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<Preflight>,
 }
 
 /// A rule for one key; it holds when the key is absent.

@@ -283,6 +283,7 @@ mod tests {
             keyed,
             [
                 "ExternalSecretBinding spec.data by key",
+                "ExternalSecretBinding spec.validate.preflight.env by name",
                 "ExternalSecretBinding spec.validate.rules by key",
                 "ExternalSecretBinding status.conditions by type",
                 "ExternalSecretBinding status.rollouts by kind+name",

@@ -56,6 +56,20 @@ pub const PLACEHOLDER_CHARS: i64 = 256;
 pub const RULES: i64 = 100;
 /// Characters of a rule's pattern.
 pub const PATTERN_CHARS: i64 = 500;
+/// Characters of the preflight's image.
+pub const IMAGE_CHARS: i64 = 512;
+/// Words of the preflight's command, and of its arguments.
+pub const PREFLIGHT_WORDS: i64 = 50;
+/// Characters of one of them, and of a variable's value.
+pub const PREFLIGHT_WORD_CHARS: i64 = 4_096;
+/// Variables of the preflight.
+pub const PREFLIGHT_VARIABLES: i64 = 50;
+/// Characters of a variable's name.
+pub const PREFLIGHT_VARIABLE_CHARS: i64 = 253;
+/// Characters of an amount of processor time or memory.
+pub const AMOUNT_CHARS: i64 = 24;
+/// Longest timeout of a preflight.
+pub const PREFLIGHT_TIMEOUT_MAX: &str = "1h";
 
 /// Characters of a binding's name: it becomes a label's value.
 pub const BINDING_NAME_CHARS: i64 = 63;

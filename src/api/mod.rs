@@ -7,6 +7,7 @@ pub mod crds;
 pub mod limits;
 pub mod names;
 pub mod policy;
+pub mod preflight;
 pub mod reason;
 mod schema;
 pub mod status;

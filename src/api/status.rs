@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::preflight::PreflightStatus;
+
 /// Condition types, in the order in which they are written (another order would be a write).
 pub mod condition {
     /// Summary: the Secret holds a good value and may be used.
@@ -40,6 +42,9 @@ pub struct ExternalSecretBindingStatus {
     /// The region that was read last instead of the binding's own; absent when its own was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverStatus>,
+    /// The last preflight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
     /// The workloads that use the Secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollouts: Vec<RolloutStatus>,

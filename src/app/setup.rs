@@ -15,8 +15,8 @@ use super::AppError;
 use crate::{
     cli::run::Settings,
     cluster::{
-        Events, ObjectKey, Raw, StatusStore, Views, install_key, secrets::Secrets, tokens,
-        watches::Plan, workloads::Workloads,
+        Events, ObjectKey, Raw, StatusStore, Views, install_key, jobs::Jobs, secrets::Secrets,
+        tokens, watches::Plan, workloads::Workloads,
     },
     controllers::{
         context::{Context, Nature, PassSettings, WorkloadKey},
@@ -135,6 +135,7 @@ pub async fn context(
         statuses: StatusStore::new(client.clone(), Arc::clone(&views), timeout),
         events: Events::new(client.clone(), std::env::var("HOSTNAME").ok(), timeout),
         secrets: Secrets::new(Raw::new(client.clone(), timeout)),
+        jobs: Jobs::new(Raw::new(client.clone(), timeout)),
         workloads: Workloads::new(client),
         views,
         sources,
@@ -169,6 +170,7 @@ fn pass_settings(settings: &Settings) -> Result<PassSettings, AppError> {
         policies,
         cluster_wide: settings.watch_namespaces.is_empty(),
         allow_service_accounts: settings.allow_service_account_identity,
+        allow_preflight: settings.allow_preflight,
         parse: ParseSettings {
             min_refresh_interval: settings.min_refresh_interval,
         },

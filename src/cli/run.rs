@@ -60,6 +60,10 @@ pub struct RunArgs {
     #[arg(long, env = "KEYFERRY_ALLOW_SERVICE_ACCOUNT_IDENTITY", value_parser = clap::builder::BoolishValueParser::new())]
     allow_service_account_identity: bool,
 
+    /// Let bindings run a program of their choice against each candidate, in their namespace
+    #[arg(long, env = "KEYFERRY_ALLOW_PREFLIGHT", value_parser = clap::builder::BoolishValueParser::new())]
+    allow_preflight: bool,
+
     /// How long a fetched value may serve other bindings without another read; 0s switches reuse off
     #[arg(long, env = "KEYFERRY_VALUE_REUSE", default_value = "5s", value_parser = duration::parse)]
     value_reuse: Duration,
@@ -140,6 +144,8 @@ pub struct Settings {
     pub min_refresh_interval: Duration,
     /// Whether `source.serviceAccountName` may be used.
     pub allow_service_account_identity: bool,
+    /// Whether `validate.preflight` may be used.
+    pub allow_preflight: bool,
     /// How long a fetched value may be reused; zero: not at all.
     pub value_reuse: Duration,
     /// How AWS is asked whether entries have moved.
@@ -200,6 +206,7 @@ impl RunArgs {
             access_policy_file: self.access_policy_file,
             min_refresh_interval: self.min_refresh_interval,
             allow_service_account_identity: self.allow_service_account_identity,
+            allow_preflight: self.allow_preflight,
             value_reuse: self.value_reuse,
             sweep: self.sweep,
             aws_quota_share: self.aws_quota_share,
@@ -296,7 +303,7 @@ mod tests {
         assert_eq!(settings.value_reuse, Duration::from_secs(5));
         assert_eq!(settings.sweep, SweepMode::Auto);
         assert!((settings.aws_quota_share - 0.2).abs() < f64::EPSILON);
-        assert!(!settings.allow_service_account_identity);
+        assert!(!settings.allow_service_account_identity && !settings.allow_preflight);
         assert_eq!(settings.http_address.to_string(), "[::]:8080");
         assert_eq!(
             (settings.log_format, settings.log_filter.as_str()),
@@ -308,7 +315,8 @@ mod tests {
     fn flags_become_settings() {
         let settings = read(
             "--watch-namespaces estate,bizi,estate --access-policy audit --min-refresh-interval 10s \
-             --aws-quota-share 0.05 --http-address 127.0.0.1:0 --log-format text --log-level debug --allow-service-account-identity",
+             --aws-quota-share 0.05 --http-address 127.0.0.1:0 --log-format text --log-level debug --allow-service-account-identity \
+             --allow-preflight",
         )
         .unwrap();
         assert_eq!(settings.watch_namespaces, ["bizi", "estate"]);
@@ -316,7 +324,7 @@ mod tests {
         assert_eq!(settings.min_refresh_interval, Duration::from_secs(10));
         assert!((settings.aws_quota_share - 0.05).abs() < f64::EPSILON);
         assert_eq!(settings.http_address.port(), 0);
-        assert!(settings.allow_service_account_identity);
+        assert!(settings.allow_service_account_identity && settings.allow_preflight);
         assert_eq!(settings.log_filter, "debug");
     }
 

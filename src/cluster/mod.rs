@@ -8,6 +8,7 @@ pub mod error;
 pub mod events;
 mod head;
 pub mod install_key;
+pub mod jobs;
 mod owned;
 pub mod raw;
 pub mod report;

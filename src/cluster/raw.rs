@@ -9,12 +9,19 @@ use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Limited};
 use kube::{Client, client::Body};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::error::{Asked, ClusterError, from_answer};
 use crate::core::value::Growing;
 
+/// Everything but RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 /// Answers above this many bytes are not read: far more than a Secret with all its metadata.
 const MAX_ANSWER: usize = 8 << 20;
 /// The timeout of one request unless set otherwise.
@@ -27,6 +34,8 @@ pub enum Accept {
     Whole,
     /// Its metadata only: the reply to a write then holds no data.
     Metadata,
+    /// The metadata of each object of a list.
+    MetadataList,
 }
 
 impl Accept {
@@ -34,6 +43,9 @@ impl Accept {
         match self {
             Self::Whole => "application/json",
             Self::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            Self::MetadataList => {
+                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+            }
         }
     }
 }
@@ -116,6 +128,11 @@ impl Raw {
             .await
             .unwrap_or(Err(ClusterError::Timeout))
     }
+}
+
+/// One segment of a path, or a value of a query, percent-encoded.
+pub(super) fn segment(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, SEGMENT)
 }
 
 /// The whole body in a buffer of ours: the one that `collect` makes would not be wiped.

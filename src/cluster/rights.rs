@@ -20,15 +20,18 @@ pub enum Scope {
     Own,
     /// In every watched namespace, if the install allows `source.serviceAccountName`.
     ServiceAccountIdentity,
+    /// In every watched namespace, if the install allows `validate.preflight`.
+    Preflight,
 }
 
 impl Scope {
     /// All scopes, in the order of the generated file.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Watched,
         Self::Cluster,
         Self::Own,
         Self::ServiceAccountIdentity,
+        Self::Preflight,
     ];
 
     /// The scope's word in the generated file.
@@ -38,6 +41,7 @@ impl Scope {
             Self::Cluster => "cluster",
             Self::Own => "own",
             Self::ServiceAccountIdentity => "serviceAccountIdentity",
+            Self::Preflight => "preflight",
         }
     }
 }
@@ -177,6 +181,14 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["create"],
         why: "a 10 minute token with the audience sts.amazonaws.com, to assume that role",
     },
+    Right {
+        scope: Scope::Preflight,
+        group: "batch",
+        resources: &["jobs"],
+        names: &[],
+        verbs: &["create", "delete"],
+        why: "runs a program against a candidate before it is written, and clears it away (create cannot be limited to what we make)",
+    },
 ];
 
 /// The rules of one scope.
@@ -261,6 +273,16 @@ mod tests {
                     .iter()
                     .all(|resource| !resource.starts_with("serviceaccounts"))
             );
+        }
+    }
+
+    #[test]
+    fn jobs_are_made_only_where_the_install_allows_it() {
+        for scope in Scope::ALL.into_iter().filter(|s| *s != Scope::Preflight) {
+            for right in RIGHTS.iter().filter(|right| right.scope == scope) {
+                let of_jobs = right.resources.contains(&"jobs");
+                assert!(!of_jobs || right.verbs == READ, "{right:?}");
+            }
         }
     }
 

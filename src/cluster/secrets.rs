@@ -2,7 +2,6 @@
 
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{
     Deserialize,
     de::{DeserializeOwned, IgnoredAny},
@@ -13,20 +12,13 @@ use zeroize::Zeroizing;
 use super::{
     ClusterError, Raw,
     error::Asked,
-    raw::{Accept, Call, Content},
+    raw::{Accept, Call, Content, segment},
     secret_body::{Incoming, Outgoing},
 };
 use crate::{
     api::names,
     core::{change::Data, managers, target_meta::TargetMeta, write_plan::LiveSecret},
 };
-
-/// Everything but RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// Secrets of the API server.
 #[derive(Clone)]
@@ -38,6 +30,12 @@ pub struct Secrets {
 #[derive(Deserialize)]
 struct MetadataOnly {
     metadata: ObjectMeta,
+}
+
+#[derive(Deserialize)]
+struct MetadataList {
+    /// Null where there is none.
+    items: Option<Vec<MetadataOnly>>,
 }
 
 impl Secrets {
@@ -70,6 +68,27 @@ impl Secrets {
     ) -> Result<Option<ObjectMeta>, ClusterError> {
         let found = self.read::<MetadataOnly>(namespace, name, Accept::Metadata);
         Ok(found.await?.map(|it| it.metadata))
+    }
+
+    /// The metadata of the companion and candidate Secrets of a binding.
+    ///
+    /// # Errors
+    /// Any answer but 200.
+    pub async fn parts_of(
+        &self,
+        namespace: &str,
+        binding: &str,
+    ) -> Result<Vec<ObjectMeta>, ClusterError> {
+        let selector = format!("{}={binding}", names::LABEL_PART_OF);
+        let uri = format!(
+            "{}?labelSelector={}",
+            path(namespace, None),
+            segment(&selector)
+        );
+        let call = call("list", Method::GET, uri, Accept::MetadataList, None);
+        let found: MetadataList = self.raw.call(call).await?;
+        let all = found.items.into_iter().flatten();
+        Ok(all.map(|item| item.metadata).collect())
     }
 
     /// POST of a new Secret.
@@ -243,10 +262,6 @@ fn path(namespace: &str, name: Option<&str>) -> String {
 
 fn managed(path: String, manager: &str) -> String {
     format!("{path}?fieldManager={}", segment(manager))
-}
-
-fn segment(text: &str) -> impl std::fmt::Display + '_ {
-    utf8_percent_encode(text, SEGMENT)
 }
 
 fn absent_is_none<T>(answer: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {

@@ -12,7 +12,9 @@ use tokio::sync::Semaphore;
 
 use super::{binding::Restored, drive::Queue};
 use crate::{
-    cluster::{Events, ObjectKey, StatusStore, Views, secrets::Secrets, workloads::Workloads},
+    cluster::{
+        Events, ObjectKey, StatusStore, Views, jobs::Jobs, secrets::Secrets, workloads::Workloads,
+    },
     core::{
         InstallKey, ParseSettings,
         access::{AccessMode, Policy},
@@ -35,6 +37,8 @@ pub struct PassSettings {
     pub cluster_wide: bool,
     /// Whether `source.serviceAccountName` may be used.
     pub allow_service_accounts: bool,
+    /// Whether `validate.preflight` may be used.
+    pub allow_preflight: bool,
     /// Floors of the spec.
     pub parse: ParseSettings,
 }
@@ -71,6 +75,8 @@ pub struct Context {
     pub events: Events,
     /// Reads and writes of Secrets.
     pub secrets: Secrets,
+    /// Jobs of preflights.
+    pub jobs: Jobs,
     /// Reads and marks of workloads.
     pub workloads: Workloads,
     /// AWS.
@@ -118,14 +124,29 @@ pub struct Memory {
     pub refresh: Option<(String, Instant)>,
     /// Somebody waits for a pass: an edit, a refresh, a cure.
     pub asked: bool,
+    /// Something that it reads has changed at AWS.
+    pub moved: bool,
     /// Consumers have come or gone: they are to be listed anew.
     pub enrol: bool,
     /// The Secret after its last good bytes were put back, until the status says so.
     pub restored: Option<Restored>,
     /// Prefix members that a pass found deleted, by name, and when.
     pub vanished: HashMap<String, Instant>,
+    /// The Job of a preflight, since when it is looked at, and whether it was cleared away.
+    pub preflight: Option<PreflightMemory>,
     /// The refusals that were put on the audit trail, so that each is said once.
     pub audited: BTreeSet<String>,
+}
+
+/// What is remembered of a preflight.
+#[derive(Clone, Debug)]
+pub struct PreflightMemory {
+    /// Name of its Job.
+    pub job: String,
+    /// When it was first looked at.
+    pub since: Instant,
+    /// Nothing is left of it.
+    pub cleared: bool,
 }
 
 /// What is remembered of a workload between steps. Losing it costs a little waiting.

@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    Finding, duration, revision,
+    Finding, duration, preflight, revision,
     rollout::Summary,
     schedule::{self, GRACE},
 };
 use crate::api::{
     Reason,
+    preflight::{PreflightOutcome, PreflightStatus},
     status::{
         ExternalSecretBindingStatus as Status, FailoverStatus, SecretStatus, SourceStatus,
         condition,
@@ -109,6 +110,49 @@ pub fn with_rollouts(previous: &Status, summary: &Summary, now: Timestamp) -> St
     }
     ready_follows_rollouts(&mut next);
     sort(&mut next.conditions);
+    next
+}
+
+/// The preflight's part: its record and, while it is open, `Synced`, which `says` what is under way. Ready
+/// stays as it is: the Secret that there is serves on.
+pub fn with_preflight(
+    previous: &Status,
+    record: &PreflightStatus,
+    says: &str,
+    generation: i64,
+    now: Timestamp,
+) -> Status {
+    let mut next = previous.clone();
+    next.preflight = Some(record.clone());
+    let synced = previous
+        .conditions
+        .iter()
+        .find(|c| c.type_ == condition::SYNCED);
+    let tried_again = synced.is_some_and(|c| c.reason == Reason::PreflightUnavailable.as_str());
+    // A program that could not run says so until it runs: trying again is no news.
+    let still = tried_again && record.outcome == PreflightOutcome::Pending;
+    if preflight::is_open(record) && !still {
+        let set = Set {
+            generation,
+            now,
+            previous,
+        };
+        let reason = Reason::Progressing;
+        set.condition(&mut next, condition::SYNCED, "False", reason, says);
+        sort(&mut next.conditions);
+    }
+    next
+}
+
+/// The same after a preflight that was ended before its verdict.
+pub fn without_preflight(previous: &Status) -> Status {
+    let mut next = previous.clone();
+    next.preflight = None;
+    for synced in &mut next.conditions {
+        if synced.type_ == condition::SYNCED && synced.reason == Reason::Progressing.as_str() {
+            synced.message = "The preflight was ended before its verdict.".to_owned();
+        }
+    }
     next
 }
 

@@ -102,7 +102,9 @@ fn transition(before: &Status, after: &Status, kind: &str, action: &'static str)
         .iter()
         .copied()
         .find(|r| r.as_str() == reason_word)?;
-    Some(Note::new(status == "False", reason, action, &message))
+    // Work that is under way is no trouble.
+    let warning = status == "False" && reason != Reason::Progressing;
+    Some(Note::new(warning, reason, action, &message))
 }
 
 fn new_revision(before: &Status, after: &Status) -> Option<Note> {

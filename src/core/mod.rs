@@ -19,6 +19,7 @@ pub mod managers;
 pub mod ownership;
 pub mod parse;
 pub mod placeholder;
+pub mod preflight;
 pub mod recipe;
 pub mod recorded;
 pub mod reference;

@@ -16,9 +16,9 @@ use crate::api::{
 };
 
 /// Kind of our bindings, as it stands in owner references.
-const KIND: &str = "ExternalSecretBinding";
+pub(super) const KIND: &str = "ExternalSecretBinding";
 /// `apiVersion` of our bindings.
-const API_VERSION: &str = "keyferry.dev/v1alpha1";
+pub(super) const API_VERSION: &str = "keyferry.dev/v1alpha1";
 /// The binding that wants to write.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {

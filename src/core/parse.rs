@@ -5,6 +5,7 @@
 
 mod checks;
 mod data;
+mod preflight;
 mod rollout;
 mod source;
 mod target;
@@ -98,6 +99,8 @@ fn parse_spec(
         Some(validate) => checks::gate(validate)?,
         None => Default::default(),
     };
+    let validate = spec.validate.as_ref();
+    let preflight = validate.and_then(|validate| validate.preflight.as_ref());
     if let Some(template) = &template {
         checks::no_key_twice(&spec.data, template)?;
     }
@@ -110,6 +113,7 @@ fn parse_spec(
         groups,
         template,
         gate,
+        preflight: preflight.map(preflight::preflight).transpose()?,
         target: target::target(name, spec.target.as_ref())?,
         rollout: spec.rollout.as_ref().map(rollout::rollout).transpose()?,
         suspended: spec.suspend.unwrap_or(false),

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+
 use super::{EntryAsk, PrefixAsk, window::Window};
 use crate::api::binding::{
     CreationPolicy, Decode, DeletionPolicy, KeyCase, OnFailure, RolloutOrder, WorkloadKind,
@@ -31,6 +33,8 @@ pub struct Recipe {
     pub template: Option<TemplateRecipe>,
     /// `spec.validate`.
     pub gate: GateRecipe,
+    /// `spec.validate.preflight`.
+    pub preflight: Option<PreflightRecipe>,
     /// `spec.target`.
     pub target: TargetRecipe,
     /// `spec.rollout`; None: nothing is restarted.
@@ -179,6 +183,27 @@ impl PartialEq for RuleRecipe {
             && self.max_length == other.max_length
             && text(self) == text(other)
     }
+}
+
+/// `spec.validate.preflight`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PreflightRecipe {
+    /// Image of the container.
+    pub image: String,
+    /// Command; empty: the image's entrypoint.
+    pub command: Vec<String>,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Literal variables: name and value.
+    pub env: Vec<(String, String)>,
+    /// Requests by resource, as Kubernetes writes amounts.
+    pub requests: BTreeMap<&'static str, String>,
+    /// Limits, likewise.
+    pub limits: BTreeMap<&'static str, String>,
+    /// How long the program may take.
+    pub timeout: Duration,
+    /// Whether what it said is shown.
+    pub show_message: bool,
 }
 
 /// `spec.target`.

@@ -19,6 +19,8 @@ pub struct Rights {
     pub watch_namespaces: Vec<String>,
     /// The chart's value `serviceAccountIdentity`.
     pub service_account_identity: bool,
+    /// The chart's value `allowPreflight`.
+    pub preflight: bool,
 }
 
 /// Applies the CRDs with plain `kubectl apply`, as a person would.
@@ -94,6 +96,9 @@ fn objects(rules: &Value, name: &str, rights: &Rights) -> Vec<Value> {
     let mut watched = list("watched");
     if rights.service_account_identity {
         watched.extend(list("serviceAccountIdentity"));
+    }
+    if rights.preflight {
+        watched.extend(list("preflight"));
     }
     let mut all = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),

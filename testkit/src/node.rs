@@ -94,6 +94,10 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn message(&self, start: &ContainerStart) -> String {
+        self.rules.borrow().message(start)
+    }
+
     fn judge(&self, start: &ContainerStart) -> Outcome {
         let ruled = self.rules.borrow().outcome(start);
         ruled.unwrap_or_else(|| (self.options.readiness)(start))

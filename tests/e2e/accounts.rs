@@ -40,6 +40,7 @@ async fn forty_service_accounts_are_forty_sts_calls_and_equal_names_never_cross(
     let rights = Rights {
         watch_namespaces: vec![case.namespace.clone()],
         service_account_identity: true,
+        preflight: false,
     };
     let args = ["--access-policy=open", "--allow-service-account-identity"];
     let start = case.start(&args).rights(rights);

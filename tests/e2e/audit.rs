@@ -19,6 +19,7 @@ impl Case {
         let rights = Rights {
             watch_namespaces: vec![self.namespace.clone()],
             service_account_identity: false,
+            preflight: args.contains(&"--allow-preflight"),
         };
         Start::new(&self.operator_name())
             .rights(rights)

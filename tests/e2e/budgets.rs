@@ -122,6 +122,7 @@ impl Scene {
                 .map(|c| c.namespace.clone())
                 .collect(),
             service_account_identity: false,
+            preflight: args.contains(&"--allow-preflight"),
         };
         Start::new(&self.case.operator_name())
             .rights(rights)

@@ -30,6 +30,7 @@ mod outage;
 mod ownership;
 mod pace;
 mod policy;
+mod preflight;
 mod reasons;
 mod reasons_cases;
 mod reasons_more;
@@ -96,6 +97,7 @@ fn phases(threads: usize) -> Vec<Phase> {
     ];
     // The longest first: the phase ends with its last test.
     let own = [
+        preflight::own(),
         members::own(),
         throttled::own(),
         batches::own(),

@@ -87,6 +87,7 @@ impl World {
         let rights = Rights {
             watch_namespaces: Vec::new(),
             service_account_identity: true,
+            preflight: false,
         };
         let start = Start::new(SHARED).rights(rights).args(&[
             "--allow-service-account-identity",

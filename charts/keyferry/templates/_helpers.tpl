@@ -39,12 +39,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- with .Values.image.digest }}{{ printf "%s@%s" $tagged . }}{{ else }}{{ $tagged }}{{ end }}
 {{- end }}
 
-{{- /* The rules for watched namespaces, with the token rights if they are asked for. */ -}}
+{{- /* The rules for watched namespaces, with those for tokens and for Jobs if they are asked for. */ -}}
 {{- define "keyferry.watchedRules" -}}
 {{- $rules := .Files.Get "files/rules.yaml" | fromYaml }}
 {{- $watched := $rules.watched }}
 {{- if .Values.allowServiceAccountIdentity }}
 {{- $watched = concat $watched $rules.serviceAccountIdentity }}
+{{- end }}
+{{- if .Values.allowPreflight }}
+{{- $watched = concat $watched $rules.preflight }}
 {{- end }}
 {{- toYaml $watched }}
 {{- end }}

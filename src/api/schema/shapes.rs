@@ -146,6 +146,14 @@ pub(super) fn duration_between(min: &str, max: &str, also: &str) -> [Rule; 2] {
     ]
 }
 
+/// An amount of processor time or memory.
+pub(super) fn amount() -> Rule {
+    shape(
+        "^[0-9]{1,12}([.][0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        "must be an amount as Kubernetes writes it, for example 100m or 64Mi",
+    )
+}
+
 /// Names of labels or annotations that a binding sets on its Secret.
 pub(super) fn metadata_keys(what: &str) -> [Rule; 2] {
     let domains = limits::RESERVED_DOMAINS

@@ -5,7 +5,7 @@ use crate::api::limits;
 
 /// Every bound and rule of those four.
 pub(super) fn nodes() -> Vec<Node> {
-    [data(), data_from(), template(), validate()]
+    [data(), data_from(), template(), validate(), preflight()]
         .into_iter()
         .flatten()
         .collect()
@@ -122,5 +122,45 @@ fn validate() -> Vec<Node> {
             "''.matches(self) ? true : true",
             "must be a regular expression (RE2 syntax)",
         )]),
+    ]
+}
+
+fn preflight() -> Vec<Node> {
+    const WORD: i64 = limits::PREFLIGHT_WORD_CHARS;
+    let amount = |path| Node::text(path, limits::AMOUNT_CHARS).rules([shapes::amount()]);
+    vec![
+        Node::text("spec.validate.preflight.image", limits::IMAGE_CHARS).rules([must(
+            "self.matches('^[A-Za-z0-9][A-Za-z0-9._:/@-]*$')",
+            "must be the name of an image, for example postgres:17",
+        )]),
+        Node::list("spec.validate.preflight.command", limits::PREFLIGHT_WORDS),
+        Node::text_or_empty("spec.validate.preflight.command[]", WORD),
+        Node::list("spec.validate.preflight.args", limits::PREFLIGHT_WORDS),
+        Node::text_or_empty("spec.validate.preflight.args[]", WORD),
+        Node::list_by(
+            "spec.validate.preflight.env",
+            &["name"],
+            limits::PREFLIGHT_VARIABLES,
+        ),
+        Node::text(
+            "spec.validate.preflight.env[].name",
+            limits::PREFLIGHT_VARIABLE_CHARS,
+        )
+        .rules([must(
+            "self.matches('^[A-Za-z_][A-Za-z0-9_.-]*$')",
+            "must be the name of a variable: letters, digits, `_`, `.` and `-`, not beginning with a digit",
+        )]),
+        Node::text_or_empty("spec.validate.preflight.env[].value", WORD),
+        Node::object("spec.validate.preflight.resources.requests")
+            .described("What the scheduler sets aside."),
+        Node::object("spec.validate.preflight.resources.limits")
+            .described("What the container may use at most."),
+        amount("spec.validate.preflight.resources.requests.cpu"),
+        amount("spec.validate.preflight.resources.requests.memory"),
+        amount("spec.validate.preflight.resources.limits.cpu"),
+        amount("spec.validate.preflight.resources.limits.memory"),
+        Node::text("spec.validate.preflight.timeout", limits::DURATION_CHARS).rules(
+            shapes::duration_between(limits::DURATION_MIN, limits::PREFLIGHT_TIMEOUT_MAX, ""),
+        ),
     ]
 }

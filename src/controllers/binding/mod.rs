@@ -12,6 +12,7 @@ mod former;
 mod gatekeeper;
 mod identity;
 mod observe;
+mod preflight;
 mod rejected;
 mod report;
 mod restore;
@@ -72,7 +73,10 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
     let started = Instant::now();
     let (read, outcome) = match &recipe {
         Ok(recipe) => pass(context, &observed, recipe).await,
-        Err(stop) => (None, Err(stop.repeat())),
+        Err(stop) => {
+            let left = preflight::abandon(context, &observed).await;
+            (None, left.and(Err(stop.repeat())))
+        }
     };
     if let Err(Stop::Later(at)) = outcome {
         context.remember(&key, |memory| memory.due = Some(at));
@@ -106,9 +110,13 @@ async fn pass(
     if let Err(stop) = apply::keep_from_garbage_collector(context, observed, recipe).await {
         return (None, Err(stop));
     }
+    let standing = match preflight::follow(context, observed, recipe).await {
+        Ok(standing) => standing,
+        Err(stop) => return (None, Err(stop)),
+    };
     match fetch::fetch(context, observed, recipe).await {
         Ok(read) => {
-            let outcome = carry(context, observed, recipe, &read).await;
+            let outcome = carry(context, observed, recipe, &read, standing).await;
             (Some(read), outcome)
         }
         Err(stop) => (None, Err(stop)),
@@ -121,17 +129,27 @@ async fn carry(
     observed: &Observed,
     recipe: &Recipe,
     read: &fetch::Read,
+    standing: preflight::Standing,
 ) -> Result<Applied, Stop> {
-    let (read, rendered) = match candidate(context, observed, recipe, read).await {
-        Ok(candidate) => candidate,
+    let tried = match candidate(context, observed, recipe, read).await {
+        Ok((read, rendered)) => {
+            let tried = preflight::pass(context, observed, recipe, &read, &rendered, standing);
+            tried.await.map(|()| (read, rendered))
+        }
         Err(stop @ (Stop::Failed(_) | Stop::Rejected(_))) => {
-            let restored = restore::restore(context, observed, recipe, read).await;
-            context.remember(&observed.key, |memory| memory.restored = restored);
-            return Err(stop);
+            preflight::abandon(context, observed).await.and(Err(stop))
         }
         Err(stop) => return Err(stop),
     };
-    apply::apply(context, observed, recipe, &read, &rendered).await
+    match tried {
+        Ok((read, rendered)) => apply::apply(context, observed, recipe, &read, &rendered).await,
+        Err(Stop::Later(at)) => Err(Stop::Later(at)),
+        Err(stop) => {
+            let restored = restore::restore(context, observed, recipe, read).await;
+            context.remember(&observed.key, |memory| memory.restored = restored);
+            Err(stop)
+        }
+    }
 }
 
 /// The versions and the complete data, if they may be written.

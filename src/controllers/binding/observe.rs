@@ -38,6 +38,8 @@ pub struct Observed {
     pub target: String,
     /// Whether somebody asked for this pass, beside the clock and the Secret.
     pub asked: bool,
+    /// Whether something that it reads is known to have changed at AWS.
+    pub moved: bool,
 }
 
 impl Observed {
@@ -61,7 +63,7 @@ impl Observed {
 /// binding.
 pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
     let row = context.views.binding(key)?;
-    let asked = context.remember(key, |memory| {
+    let (asked, moved) = context.remember(key, |memory| {
         if memory.uid != row.uid || memory.generation != row.generation {
             *memory = Memory {
                 uid: row.uid.clone(),
@@ -70,11 +72,13 @@ pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
                 ..Memory::default()
             };
         }
-        std::mem::take(&mut memory.asked)
+        let moved = std::mem::take(&mut memory.moved);
+        (std::mem::take(&mut memory.asked), moved)
     });
     let refresh_since = refresh_since(context, key, row.refresh.as_deref());
     Some(Observed {
         asked,
+        moved,
         refresh_since,
         ..peek(context, key)?
     })
@@ -112,6 +116,7 @@ pub fn peek(context: &Context, key: &ObjectKey) -> Option<Observed> {
         target: row.target.clone(),
         status,
         asked: false,
+        moved: false,
     })
 }
 

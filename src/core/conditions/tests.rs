@@ -327,3 +327,57 @@ fn ready_stays_true_through_every_reason_while_the_last_good_value_is_young() {
         );
     }
 }
+
+fn preflight(outcome: PreflightOutcome) -> PreflightStatus {
+    PreflightStatus {
+        outcome,
+        ..PreflightStatus::default()
+    }
+}
+
+#[test]
+fn a_preflight_shows_in_synced_while_it_is_open_and_leaves_ready_alone() {
+    use PreflightOutcome as O;
+    let with = |status: &Status, outcome| {
+        let record = preflight(outcome);
+        let next = with_preflight(status, &record, "Preflight runs.", 2, at(60));
+        assert_eq!(next.preflight, Some(record));
+        assert_eq!(next.observed_generation, status.observed_generation);
+        next
+    };
+    let open = "Ready=True/Synced Synced=False/Progressing";
+    for outcome in [O::Pending, O::Running] {
+        let next = with(&synced(), outcome);
+        assert_eq!(shown(&next), open);
+        assert_eq!(message(&next, "Synced"), "Preflight runs.");
+        assert_eq!(
+            shown(&with(&Status::default(), outcome)),
+            "Synced=False/Progressing"
+        );
+    }
+    for outcome in [O::Passed, O::Failed, O::Unavailable] {
+        assert_eq!(shown(&with(&synced(), outcome)), shown(&synced()));
+    }
+    let unavailable = finding(Reason::PreflightUnavailable);
+    let tried = after_pass(&synced(), &pass(1, 60, Outcome::Failed(&unavailable)));
+    assert_eq!(
+        shown(&with(&tried, O::Pending)),
+        shown(&tried),
+        "trying again is no news"
+    );
+    let running = with(&tried, O::Running);
+    assert_eq!(
+        shown(&running),
+        "Ready=True/PreflightUnavailable Synced=False/Progressing"
+    );
+}
+
+#[test]
+fn a_preflight_that_was_ended_is_not_said_to_run() {
+    let record = preflight(PreflightOutcome::Running);
+    let open = with_preflight(&synced(), &record, "Preflight runs.", 1, at(60));
+    let ended = without_preflight(&open);
+    assert_eq!(ended.preflight, None);
+    assert!(!message(&ended, "Synced").contains("runs"));
+    assert_eq!(without_preflight(&synced()), synced());
+}

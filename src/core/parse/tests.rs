@@ -685,3 +685,56 @@ proptest! {
         }
     }
 }
+
+fn with_preflight(more: Value) -> Value {
+    let mut preflight = json!({"image": "a"});
+    for (name, value) in more.as_object().unwrap() {
+        preflight[name] = value.clone();
+    }
+    json!({"validate": {"preflight": preflight}})
+}
+
+#[test]
+fn preflights() {
+    let of = |more| parsed(with_preflight(more)).unwrap().preflight.unwrap();
+    let least = of(json!({}));
+    assert_eq!(least.timeout, Duration::from_secs(120));
+    assert!(!least.show_message && least.env.is_empty() && least.limits.is_empty());
+    let most = of(json!({
+        "env": [{"name": "A_1", "value": ""}], "timeout": "1h", "showMessage": true,
+        "resources": {"requests": {"cpu": "0.5"}, "limits": {"memory": "64Mi"}},
+    }));
+    assert_eq!(most.env, [("A_1".to_owned(), String::new())]);
+    assert_eq!(most.requests, [("cpu", "0.5".to_owned())].into());
+    assert_eq!(most.limits, [("memory", "64Mi".to_owned())].into());
+    assert!(most.show_message && most.timeout == Duration::from_secs(3600));
+    assert_eq!(parsed(json!({"validate": {}})).unwrap().preflight, None);
+}
+
+#[test]
+fn broken_rules_of_preflights() {
+    let words = |n: usize| vec!["a"; n];
+    let env = |name: &str| json!({"env": [{"name": name, "value": "b"}]});
+    let limit = |amount: &str| json!({"resources": {"limits": {"cpu": amount}}});
+    let cases = [
+        (json!({"image": ""}), "preflight.image"),
+        (json!({"image": "a b"}), "preflight.image"),
+        (json!({"image": "-a"}), "preflight.image"),
+        (json!({"command": words(51)}), "preflight.command"),
+        (json!({"args": ["a".repeat(4097)]}), "preflight.args"),
+        (json!({"timeout": "9s"}), "preflight.timeout"),
+        (json!({"timeout": "61m"}), "between 10s and 1h"),
+        (env(""), "preflight.env[0]"),
+        (env("1A"), "preflight.env[0]"),
+        (env("A=B"), "preflight.env[0]"),
+        (limit("much"), "preflight.resources.limits.cpu"),
+        (limit("-1"), "preflight.resources.limits.cpu"),
+        (limit("1.m"), "preflight.resources.limits.cpu"),
+        (limit(""), "preflight.resources.limits.cpu"),
+    ];
+    let case = |(more, words)| (with_preflight(more), Reason::InvalidKey, words);
+    refused(cases.into_iter().map(case).collect());
+    let twice = json!({"env": [{"name": "A", "value": "b"}, {"name": "A", "value": "b"}]});
+    let words = "preflight.env[1].name";
+    refused(vec![(with_preflight(twice), Reason::DuplicateKey, words)]);
+}

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::machine::{Machine, Now};
 use super::registry::Place;
-use super::rules::ContainerStart;
+use super::rules::{ContainerStart, Outcome};
 use super::sources::{References, Sources};
 use super::status::{self, Since};
 use super::{Shared, environment, sources, volumes};
@@ -136,6 +136,11 @@ impl Agent {
         match self.capture(index).await {
             Ok(start) => {
                 let outcome = self.shared.judge(&start);
+                if outcome == Outcome::NoImage {
+                    let message = "the image cannot be pulled".to_owned();
+                    return self.machine.refused(index, "ErrImagePull", message, retry);
+                }
+                self.machine.says(index, self.shared.message(&start));
                 self.shared.registry().record(start.clone());
                 self.machine.started(index, start, outcome, Instant::now());
             }

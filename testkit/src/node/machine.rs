@@ -69,6 +69,7 @@ impl Machine {
             },
             starts: 0,
             last: None,
+            message: String::new(),
             start: None,
         };
         let containers = init
@@ -137,6 +138,11 @@ impl Machine {
             start,
             outcome,
         };
+    }
+
+    /// What the container says at its end.
+    pub(super) fn says(&mut self, index: usize, message: String) {
+        self.containers[index].message = message;
     }
 
     /// The container could not start; tried again at the given time.

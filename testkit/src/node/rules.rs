@@ -83,6 +83,8 @@ pub enum Outcome {
         /// Counts from the container's start.
         after: Duration,
     },
+    /// Never starts: its image cannot be pulled, and this is tried for ever.
+    NoImage,
 }
 
 impl Outcome {
@@ -186,6 +188,7 @@ pub struct Rule {
     when: When,
     outcome: Outcome,
     container: Option<String>,
+    message: Option<String>,
 }
 
 impl Rule {
@@ -195,6 +198,7 @@ impl Rule {
             when,
             outcome,
             container: None,
+            message: None,
         }
     }
 
@@ -212,6 +216,14 @@ impl Rule {
     #[must_use]
     pub fn container(mut self, name: &str) -> Self {
         self.container = Some(name.into());
+        self
+    }
+
+    /// The same rule for a container that leaves this termination message. `$(NAME)` in it stands for
+    /// the value that was captured for a variable.
+    #[must_use]
+    pub fn saying(mut self, message: &str) -> Self {
+        self.message = Some(message.into());
         self
     }
 
@@ -252,14 +264,31 @@ impl RuleBook {
         }
     }
 
-    /// The first rule that applies, the longest-standing target first.
+    /// What the first rule that applies says.
     pub(super) fn outcome(&self, start: &ContainerStart) -> Option<Outcome> {
+        self.rule(start).map(|rule| rule.outcome)
+    }
+
+    /// The termination message by the first rule that applies; empty: none.
+    pub(super) fn message(&self, start: &ContainerStart) -> String {
+        let rule = self.rule(start);
+        let message = rule.and_then(|rule| rule.message.clone());
+        let mut message = message.unwrap_or_default();
+        for name in start.environment.names() {
+            let value = start.environment.get(name).unwrap_or_default();
+            message = message.replace(&format!("$({name})"), value);
+        }
+        message
+    }
+
+    /// The longest-standing target comes first.
+    fn rule(&self, start: &ContainerStart) -> Option<&Rule> {
         self.0
             .iter()
             .filter(|entry| entry.namespace == start.namespace && entry.target.matches(start))
             .flat_map(|entry| entry.rules.iter().map(|rule| (rule, entry.since)))
             .find(|(rule, since)| rule.applies(start, *since))
-            .map(|(rule, _)| rule.outcome)
+            .map(|(rule, _)| rule)
     }
 }
 

@@ -120,5 +120,6 @@ fn terminated(exit: &Exit) -> Value {
         "startedAt": Time(exit.started),
         "finishedAt": Time(exit.finished),
         "containerID": exit.id,
+        "message": Some(&exit.message).filter(|message| !message.is_empty()),
     })
 }

@@ -327,3 +327,32 @@ async fn an_init_container_named_by_a_rule_holds_the_pod() {
         ["one"]
     );
 }
+
+#[tokio::test]
+async fn a_program_says_what_it_captured_and_one_without_image_never_starts() {
+    let place = place("says").await;
+    place.secret("creds", json!({"password": "first"})).await;
+    let nodes = &place.bed.nodes;
+    let says = Rule::crash(When::Always, 2).saying("not $(PASSWORD)");
+    let of = |name: &str| Target::Pod(name.into());
+    nodes.set_rule(&place.namespace, of("says"), says);
+    let no_image = Rule::new(When::Always, Outcome::NoImage);
+    nodes.set_rule(&place.namespace, of("none"), no_image);
+    let once = json!({"restartPolicy": "Never", "containers": [container()]});
+    place.apply(pod("says", once.clone())).await;
+    place.apply(pod("none", once)).await;
+    let pods = place.pods();
+    until("it has said it", || async {
+        let status = status(&pods, "says").await;
+        let end = &status["containerStatuses"][0]["state"]["terminated"];
+        end["message"] == "not first" && end["exitCode"] == 2 && status["phase"] == "Failed"
+    })
+    .await;
+    until("it waits for its image", || async {
+        let status = status(&pods, "none").await;
+        status["containerStatuses"][0]["state"]["waiting"]["reason"] == "ErrImagePull"
+    })
+    .await;
+    let starts = nodes.starts(&place.namespace);
+    assert!(starts.iter().all(|start| start.pod == "says"));
+}

@@ -34,6 +34,7 @@ pub(in crate::node) struct Exit {
     pub(in crate::node) code: i32,
     pub(in crate::node) started: Timestamp,
     pub(in crate::node) finished: Timestamp,
+    pub(in crate::node) message: String,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub(in crate::node) struct Container {
     pub(in crate::node) state: State,
     pub(in crate::node) starts: u32,
     pub(in crate::node) last: Option<Exit>,
+    /// What it says at the end of its run.
+    pub(in crate::node) message: String,
     /// The latest start, kept after the run has ended.
     pub(in crate::node) start: Option<Arc<ContainerStart>>,
 }
@@ -143,6 +146,7 @@ impl Container {
             code,
             started: start.started_at,
             finished: now.timestamp,
+            message: self.message.clone(),
         };
         let restarts = self.endless || (self.on_failure && code != 0);
         self.last = Some(exit.clone());
