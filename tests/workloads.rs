@@ -11,8 +11,8 @@ use keyferry::{
     core::{
         recipe::RolloutRecipe,
         rollout::{
-            Change, Claim, Health, Kind, PodInfo, Pods, Workload, health, plan_intent, record,
-            select, step, workload::Markers,
+            Change, Claim, Health, Kind, Look, PodInfo, Pods, Turn, Workload, health, plan_intent,
+            record, select, step, workload::Markers,
         },
     },
 };
@@ -431,6 +431,10 @@ impl Story<'_> {
         let recipe = RolloutRecipe {
             targets: vec![],
             timeout: Duration::from_secs(600),
+            order: Default::default(),
+            on_failure: Default::default(),
+            min_interval: Duration::ZERO,
+            windows: vec![],
         };
         let consumers = select(&recipe, "ai", &all).unwrap();
         let change = Change {
@@ -453,8 +457,14 @@ impl Story<'_> {
             secret_holds_wanted: true,
             seen_at: now - jiff::SignedDuration::from_secs(60),
             timeout: Duration::from_secs(600),
+            min_interval: Duration::ZERO,
+            on_failure: Default::default(),
+            turn: Turn::Now,
+            opens: None,
+            caution: String::new(),
+            bad: None,
         };
-        let step = step(Some(&workload), &[claim], None, now);
+        let step = step(Some(&workload), &[claim], Look::default(), now);
         if let Some(markers) = &step.apply {
             match self.place.workloads.apply_markers(&workload, markers).await {
                 Err(WorkloadError::Stale) => return before,

@@ -300,6 +300,51 @@ pub struct Rollout {
     /// How long a rollout may make no progress before it counts as failed, 10s to 24h. Default: 10m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// In which order the workloads are restarted. Default: Parallel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<RolloutOrder>,
+    /// What happens when a workload does not become healthy with new bytes. Default: Hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// Least time between two restarts of one workload, 0s to 24h. Default: 30s. A rollback does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_interval: Option<String>,
+    /// When existing bytes may be replaced by newer ones. Default: always. Creation, repair, rollback and an explicit refresh never wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
+}
+
+/// In which order workloads are restarted.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RolloutOrder {
+    /// All at once.
+    #[default]
+    Parallel,
+    /// One after the other, each when the one before is healthy; the first is the canary.
+    Sequential,
+}
+
+/// What happens when a workload does not become healthy with new bytes.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// Nothing is undone, nothing further is restarted.
+    #[default]
+    Hold,
+    /// The previous bytes are restored, and all workloads go back to them.
+    Rollback,
+}
+
+/// A time in which existing bytes may be replaced by newer ones.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// When it opens: minute, hour, day of month, month and day of week, as cron has them.
+    pub schedule: String,
+    /// How long it stays open, 1m to 24h.
+    pub duration: String,
+    /// IANA name of the time zone of `schedule`, for example Asia/Seoul. Default: UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// One workload by name, or several by label.

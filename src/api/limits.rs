@@ -69,6 +69,14 @@ pub const TARGET_METADATA_ENTRIES: i64 = 50;
 pub const ANNOTATION_VALUE_CHARS: i64 = 1_024;
 /// Items of `spec.rollout.targets`.
 pub const ROLLOUT_TARGETS: i64 = 100;
+/// Items of `spec.rollout.windows`.
+pub const WINDOWS: i64 = 20;
+/// Characters of a window's schedule.
+pub const SCHEDULE_CHARS: i64 = 100;
+/// Shortest time a window is open.
+pub const WINDOW_MIN: &str = "1m";
+/// Characters of a time zone's name.
+pub const TIME_ZONE_CHARS: i64 = 64;
 /// Labels of one selector.
 pub const SELECTOR_LABELS: i64 = 20;
 /// Workloads in one status (`TooManyTargets` above it).

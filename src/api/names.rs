@@ -28,6 +28,8 @@ pub const ANNOTATION_SOURCES: &str = "keyferry.dev/sources";
 pub const ANNOTATION_HISTORY: &str = "keyferry.dev/history";
 /// Annotation on a Secret: JSON, versions that were rejected.
 pub const ANNOTATION_REJECTED: &str = "keyferry.dev/rejected";
+/// Annotation on a companion Secret: JSON, `status.sources` as it was with its bytes.
+pub const ANNOTATION_SHOWN: &str = "keyferry.dev/status-sources";
 /// Annotation on a Secret that also holds keys of others (Adopt, and `keys.keyferry.dev/<binding>` for
 /// Merge): the names of our keys, sorted, separated by commas. Only these are set, removed and hashed.
 pub const ANNOTATION_KEYS: &str = "keyferry.dev/keys";

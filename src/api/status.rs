@@ -119,6 +119,9 @@ pub struct RolloutStatus {
     /// The revision the pods shall run with.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub wanted: String,
+    /// The revision with which the pods did not become healthy, while that matters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub failed_revision: String,
     /// What the workload is doing.
     pub state: RolloutState,
     /// When the marker was set.
@@ -144,6 +147,12 @@ pub enum RolloutState {
     Progressing,
     /// The pods did not become healthy; nothing is undone.
     Held,
+    /// The pods did not become healthy; the previous bytes are being restored.
+    RollingBack,
+    /// Runs with the previous bytes again.
+    RolledBack,
+    /// The pods did not become healthy with the previous bytes either.
+    RollbackFailed,
     /// Was unhealthy before the change.
     AlreadyUnhealthy,
     /// Somebody changed the pod template during the rollout.
@@ -154,4 +163,24 @@ pub enum RolloutState {
     NextRun,
     /// A named target does not exist.
     NotFound,
+}
+
+impl RolloutState {
+    /// The word as users see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Pending => "Pending",
+            Self::Progressing => "Progressing",
+            Self::Held => "Held",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::RollbackFailed => "RollbackFailed",
+            Self::AlreadyUnhealthy => "AlreadyUnhealthy",
+            Self::Superseded => "Superseded",
+            Self::Skipped => "Skipped",
+            Self::NextRun => "NextRun",
+            Self::NotFound => "NotFound",
+        }
+    }
 }

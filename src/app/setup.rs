@@ -15,8 +15,8 @@ use super::AppError;
 use crate::{
     cli::run::Settings,
     cluster::{
-        Events, Raw, StatusStore, Views, install_key, secrets::Secrets, tokens, watches::Plan,
-        workloads::Workloads,
+        Events, ObjectKey, Raw, StatusStore, Views, install_key, secrets::Secrets, tokens,
+        watches::Plan, workloads::Workloads,
     },
     controllers::{
         context::{Context, Nature, PassSettings, WorkloadKey},
@@ -126,6 +126,7 @@ pub async fn context(
     metrics: Metrics,
     install_key: InstallKey,
     workload_queue: Queue<WorkloadKey>,
+    binding_queue: Queue<ObjectKey>,
 ) -> Result<Context, AppError> {
     let timeout = settings.kube_timeout;
     let sources = sources(settings, &client, metrics.clone()).await?;
@@ -145,6 +146,8 @@ pub async fn context(
             chance: rand::random::<f64>,
         },
         workload_queue,
+        binding_queue,
+        companions: Default::default(),
         bindings: Default::default(),
         rows: Default::default(),
         rollouts: Default::default(),

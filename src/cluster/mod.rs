@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod apply_error;
 pub mod binding;
+pub mod companions;
 pub mod error;
 pub mod events;
 pub mod install_key;

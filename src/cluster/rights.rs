@@ -118,8 +118,8 @@ pub const RIGHTS: &[Right] = &[
         group: "",
         resources: &["pods"],
         names: &[],
-        verbs: READ,
-        why: "says why a new pod does not become ready; a Secret in use is not removed on rename",
+        verbs: &["get", "list", "watch", "delete"],
+        why: "says why a new pod does not become ready; on a rollback deletes the pods that a StatefulSet waits for in vain; a Secret in use is not removed on rename",
     },
     Right {
         scope: Scope::Watched,

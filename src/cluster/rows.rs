@@ -23,6 +23,8 @@ pub struct SecretRow {
     pub revision: Option<String>,
     /// Annotation `digest`.
     pub digest: Option<String>,
+    /// It records versions that failed, of whichever binding.
+    pub rejected: bool,
 }
 
 impl SecretRow {
@@ -30,6 +32,7 @@ impl SecretRow {
         let annotations = meta.annotations.unwrap_or_default();
         let get = |name: &str| annotations.get(name).cloned();
         let merge_prefix = format!("revision.{}/", names::GROUP);
+        let rejected_prefix = format!("rejected.{}/", names::GROUP);
         Self {
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
@@ -49,6 +52,10 @@ impl SecretRow {
                 .collect(),
             revision: get(names::ANNOTATION_REVISION),
             digest: get(names::ANNOTATION_DIGEST),
+            rejected: annotations.contains_key(names::ANNOTATION_REJECTED)
+                || annotations
+                    .keys()
+                    .any(|key| key.starts_with(&rejected_prefix)),
         }
     }
 

@@ -14,7 +14,7 @@ use std::{future::Future, time::Duration};
 
 use kube::{
     Api, Client,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
     core::{ApiResource, DynamicResourceScope},
 };
 use serde::de::DeserializeOwned;
@@ -100,6 +100,31 @@ impl Workloads {
             .into_iter()
             .filter_map(PodObject::into_info)
             .collect())
+    }
+
+    /// Deletes this very pod.
+    ///
+    /// # Errors
+    /// What the API server answers instead, or [`WorkloadError::Timeout`]. A pod that is gone is none.
+    pub async fn delete_pod(&self, namespace: &str, pod: &PodInfo) -> Result<(), WorkloadError> {
+        let api: Api<PodObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &pods::resource());
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(pod.uid.clone()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let deleted = bounded(REQUEST_TIMEOUT, async {
+            api.delete(&pod.name, &params)
+                .await
+                .map_err(WorkloadError::from)
+        });
+        match deleted.await {
+            Ok(_) | Err(WorkloadError::NotFound | WorkloadError::Stale) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// True when a pod of the namespace that has not ended uses the Secret, whoever made the pod.

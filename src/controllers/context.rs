@@ -1,7 +1,7 @@
 //! What both loops share: handles, settings, and the little that is remembered between passes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,9 +10,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::drive::Queue;
+use super::{binding::Restored, drive::Queue};
 use crate::{
-    api::status::SecretStatus,
     cluster::{Events, ObjectKey, StatusStore, Views, secrets::Secrets, workloads::Workloads},
     core::{
         InstallKey, ParseSettings,
@@ -86,6 +85,10 @@ pub struct Context {
     pub nature: Nature,
     /// Asks for a step of a workload.
     pub workload_queue: Queue<WorkloadKey>,
+    /// Asks for a pass of a binding.
+    pub binding_queue: Queue<ObjectKey>,
+    /// Names of the companion Secrets there are, by binding.
+    pub companions: Mutex<HashMap<ObjectKey, BTreeSet<String>>>,
     /// Memory of bindings.
     pub bindings: Mutex<HashMap<ObjectKey, Memory>>,
     /// Workloads as their watches have shown them.
@@ -118,7 +121,7 @@ pub struct Memory {
     /// Consumers have come or gone: they are to be listed anew.
     pub enrol: bool,
     /// The Secret after its last good bytes were put back, until the status says so.
-    pub restored: Option<SecretStatus>,
+    pub restored: Option<Restored>,
     /// Prefix members that a pass found deleted, by name, and when.
     pub vanished: HashMap<String, Instant>,
     /// The last refusal that was put on the audit trail, so that it is said once.
@@ -149,6 +152,7 @@ impl Context {
     /// Forgets a binding that is gone.
     pub fn forget(&self, key: &ObjectKey) {
         self.bindings.lock().remove(key);
+        self.companions.lock().remove(key);
         self.statuses.forget(key);
         self.sources.unsubscribe(&super::binding::subscriber(key));
         self.metrics.conditions().remove(&key.namespace, &key.name);

@@ -14,7 +14,7 @@ use crate::{
     api::{
         binding::CreationPolicy,
         names,
-        status::{ExternalSecretBindingStatus as Status, RolloutStatus},
+        status::{ExternalSecretBindingStatus as Status, RolloutState, RolloutStatus},
     },
     cluster::{ClusterError, ObjectKey, workloads::WorkloadError},
     core::{
@@ -41,6 +41,16 @@ impl Enrolment {
         let mut next = status.clone();
         next.rollouts.clone_from(&self.entries);
         summed_up(&next, secret, self.too_many, now)
+    }
+
+    /// Has those that go back say which versions are rejected.
+    pub fn name_rejected(&mut self, versions: &str) {
+        let going_back = |e: &&mut RolloutStatus| e.state == RolloutState::RollingBack;
+        for entry in self.entries.iter_mut().filter(going_back) {
+            if !entry.message.contains(versions) {
+                entry.message = format!("{} {versions}", entry.message);
+            }
+        }
     }
 
     /// Asks for a step of every workload in it.
@@ -94,7 +104,8 @@ pub async fn list(
     let pods = pods(context, previous, &consumers, change).await?;
     let merge = (target.creation == CreationPolicy::Merge).then_some(key.name.as_str());
     let marker_key = marker::key(&target.name, merge);
-    let entries = rollout::plan_intent(previous, &consumers, &marker_key, change, &pods);
+    let mut entries = rollout::plan_intent(previous, &consumers, &marker_key, change, &pods);
+    rollout::add_cautions(&mut entries, &consumers, &target.name, rollout);
     Ok(Enrolment {
         entries,
         too_many: None,
@@ -212,7 +223,9 @@ pub fn unavailable(error: WorkloadError) -> ClusterError {
 
 /// Asks for a step of every workload whose rollout is open.
 pub fn wake_open(context: &Context, namespace: &str, status: &Status) {
-    let open = |entry: &&RolloutStatus| entry.delivered != entry.wanted;
+    let going_back = |entry: &RolloutStatus| entry.state == RolloutState::RollingBack;
+    let any = status.rollouts.iter().any(going_back);
+    let open = |entry: &&RolloutStatus| any || entry.delivered != entry.wanted;
     for entry in status.rollouts.iter().filter(open) {
         if let Some(kind) = Kind::parse(&entry.kind) {
             let name = entry.name.clone();

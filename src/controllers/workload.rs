@@ -17,12 +17,15 @@ use super::{
 use crate::{
     api::{
         binding::{CreationPolicy, WorkloadKind},
-        status::RolloutStatus,
+        status::{ExternalSecretBindingStatus as Status, RolloutState, RolloutStatus},
     },
     cluster::{ObjectKey, ReportError, WorkloadRef, workloads::WorkloadError},
     core::{
+        annotations::{Marks, Scope},
         parse,
-        rollout::{self, Claim, Kind, Progress, Step, Workload, marker},
+        recipe::RolloutRecipe,
+        rollout::{self, Claim, Kind, Look, Progress, Step, Turn, Workload, marker},
+        window::{self, Opening},
     },
 };
 
@@ -36,60 +39,120 @@ struct Speaker {
     marker_key: String,
     entry: RolloutStatus,
     target: String,
+    merges: bool,
     secret_holds_wanted: bool,
     seen_at: Timestamp,
-    timeout: Duration,
+    rollout: RolloutRecipe,
+    turn: Turn,
+    opens: Option<Timestamp>,
+    bad: Option<(Timestamp, Timestamp)>,
 }
 
 /// Brings the workload one step on. Returns when it must be looked at again.
 pub async fn roll(context: &Context, key: WorkloadKey) -> Option<Instant> {
     let now = (context.nature.now)();
-    let speakers = speakers(context, &key, now);
+    let mut speakers = speakers(context, &key, now);
     if speakers.is_empty() {
         context.rollouts.lock().remove(&key);
         return None;
     }
-    let claims: Vec<Claim<'_>> = speakers.iter().map(Speaker::claim).collect();
     let row = context.rows.lock().get(&key).cloned();
     if let Some(row) = row {
-        let step = rollout::step(
-            Some(&row),
-            &claims,
-            Some(&progress(context, &key, &row, now)),
-            now,
-        );
+        let claims: Vec<Claim<'_>> = speakers.iter().map(|s| s.claim(Some(&row))).collect();
+        let progress = progress(context, &key, &row, now);
+        let look = Look {
+            progress: Some(&progress),
+            pods: None,
+        };
+        let step = rollout::step(Some(&row), &claims, look, now);
         if step.is_idle(&claims) {
             return later(step.requeue_after);
         }
     }
-    let fresh = match context
-        .workloads
-        .get(key.kind, &key.namespace, &key.name)
-        .await
-    {
-        Ok(workload) => Some(workload),
-        Err(WorkloadError::NotFound) => None,
-        Err(error) => return again(&key, &error),
-    };
-    let progress = fresh
-        .as_ref()
-        .map(|workload| progress(context, &key, workload, now));
-    let step = rollout::step(fresh.as_ref(), &claims, progress.as_ref(), now);
-    match carry_out(context, &key, fresh.as_ref(), &step, &speakers).await {
-        Ok(()) => later(step.requeue_after),
-        Err(pause) => later(Some(pause)),
+    match advance(context, &key, &mut speakers, now).await {
+        Ok(requeue) => later(requeue),
+        Err(error) => again(&key, &error),
     }
 }
 
+/// The step on an object that is read for it, with its pods where they matter.
+async fn advance(
+    context: &Context,
+    key: &WorkloadKey,
+    speakers: &mut [Speaker],
+    now: Timestamp,
+) -> Result<Option<Duration>, WorkloadError> {
+    let workloads = &context.workloads;
+    let fresh = match workloads.get(key.kind, &key.namespace, &key.name).await {
+        Ok(workload) => Some(workload),
+        Err(WorkloadError::NotFound) => None,
+        Err(error) => return Err(error),
+    };
+    for speaker in speakers.iter_mut() {
+        speaker.bad = bad_times(context, speaker).await?;
+    }
+    let speakers = &*speakers;
+    let claims: Vec<Claim<'_>> = speakers.iter().map(|s| s.claim(fresh.as_ref())).collect();
+    let progress = fresh
+        .as_ref()
+        .map(|workload| progress(context, key, workload, now));
+    let look = Look {
+        progress: progress.as_ref(),
+        pods: None,
+    };
+    let mut step = rollout::step(fresh.as_ref(), &claims, look, now);
+    if let Some(workload) = fresh.as_ref().filter(|_| step.needs_pods) {
+        let pods = workloads.pods_of(workload).await?;
+        let pods = Some(pods.as_slice());
+        step = rollout::step(Some(workload), &claims, Look { pods, ..look }, now);
+    }
+    match carry_out(context, key, fresh.as_ref(), &step, speakers).await {
+        Ok(()) => Ok(step.requeue_after),
+        Err(pause) => Ok(Some(pause)),
+    }
+}
+
+/// When the Secret held the bytes that failed, of a workload that goes back to those of before.
+async fn bad_times(
+    context: &Context,
+    speaker: &Speaker,
+) -> Result<Option<(Timestamp, Timestamp)>, WorkloadError> {
+    if speaker.turn != Turn::Back {
+        return Ok(None);
+    }
+    let (namespace, name) = (&speaker.binding.namespace, &speaker.target);
+    let meta = context.secrets.get_meta(namespace, name).await;
+    let meta = meta
+        .map_err(|_| WorkloadError::Timeout)?
+        .unwrap_or_default();
+    let annotations = meta.annotations.unwrap_or_default();
+    let marks = Marks::parse(&annotations, speaker.scope());
+    Ok(marks.replaced_between(marker::revision_of(&speaker.entry.wanted)))
+}
+
 impl Speaker {
-    fn claim(&self) -> Claim<'_> {
+    fn claim(&self, workload: Option<&Workload>) -> Claim<'_> {
         Claim {
             binding: &self.binding.name,
             key: &self.marker_key,
             entry: &self.entry,
             secret_holds_wanted: self.secret_holds_wanted,
             seen_at: self.seen_at,
-            timeout: self.timeout,
+            timeout: self.rollout.timeout,
+            min_interval: self.rollout.min_interval,
+            on_failure: self.rollout.on_failure,
+            turn: self.turn.clone(),
+            opens: self.opens,
+            caution: workload.map_or(String::new(), |w| w.caution(&self.target, &self.rollout)),
+            bad: self.bad,
+        }
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        let binding = &self.binding.name;
+        match self.merges {
+            true => Scope::Merge { binding },
+            false => Scope::Whole { binding },
         }
     }
 }
@@ -112,13 +175,16 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 &context.settings.parse,
             )
             .ok()?;
-            let timeout = recipe.rollout.as_ref()?.timeout;
-            let entry = status
-                .rollouts
-                .into_iter()
-                .find(|e| e.kind == key.kind.as_str() && e.name == key.name)?;
-            let merge =
-                (recipe.target.creation == CreationPolicy::Merge).then_some(binding.name.as_str());
+            let rollout = recipe.rollout?;
+            let about = |e: &RolloutStatus| e.kind == key.kind.as_str() && e.name == key.name;
+            let at = status.rollouts.iter().position(about)?;
+            let entry = status.rollouts.get(at)?.clone();
+            let merges = recipe.target.creation == CreationPolicy::Merge;
+            let merge = merges.then_some(binding.name.as_str());
+            let opens = match window::opening(&rollout.windows, now) {
+                Opening::Open => None,
+                Opening::Opens(at) => Some(at),
+            };
             let holds = status
                 .secret
                 .is_some_and(|s| s.revision == marker::revision_of(&entry.wanted));
@@ -135,7 +201,11 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 target: recipe.target.name,
                 secret_holds_wanted: holds,
                 seen_at: seen.1,
-                timeout,
+                turn: rollout::turn(&status.rollouts, at, rollout.order),
+                opens,
+                bad: None,
+                merges,
+                rollout,
                 binding,
                 entry,
             })
@@ -173,6 +243,16 @@ async fn carry_out(
         tracing::info!(workload = %workload.label(), namespace = key.namespace, "markers set");
         context.rows.lock().insert(key.clone(), Arc::new(applied));
     }
+    if let (Some(workload), Some(pod)) = (workload, &step.delete) {
+        let _place = context.writes.acquire().await;
+        let deleted = context.workloads.delete_pod(&key.namespace, pod).await;
+        deleted.map_err(|error| {
+            tracing::warn!(workload = %workload.label(), namespace = key.namespace, %error, "pod not deleted, tried again");
+            RETRY
+        })?;
+        context.metrics.kubernetes_write("pods", "delete");
+        tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that cannot become ready was deleted");
+    }
     let mut pause = Ok(());
     for (speaker, (_, outcome)) in speakers.iter().zip(&step.entries) {
         if let Err(error) = record(context, key, speaker, outcome.as_ref()).await {
@@ -205,10 +285,15 @@ async fn record(
         });
     match update.await {
         Ok((before, after)) => {
-            if let (Some(kind), Some(word)) = (rolled(key.kind), ended(&speaker.entry, outcome)) {
-                context.metrics.rollout_ended(kind, word);
+            let ended = outcome.filter(|outcome| rollout::has_ended(&speaker.entry, outcome));
+            if let (Some(kind), Some(outcome)) = (rolled(key.kind), ended) {
+                let took = took(&speaker.entry, now);
+                context
+                    .metrics
+                    .rollout_ended(kind, outcome.state.as_str(), took);
             }
             binding::announce(context, &speaker.binding, &speaker.uid, &before, &after).await;
+            pass_on(context, speaker, &after).await;
             Ok(())
         }
         Err(ReportError::Gone) => Ok(()),
@@ -216,17 +301,20 @@ async fn record(
     }
 }
 
-/// The outcome's word for the metric when a rollout has just come to an end.
-fn ended(before: &RolloutStatus, after: Option<&RolloutStatus>) -> Option<&'static str> {
-    use crate::api::status::RolloutState as S;
-    let open = matches!(before.state, S::Progressing | S::Pending);
-    match after?.state {
-        S::Healthy if open => Some("healthy"),
-        S::Held if open => Some("held"),
-        S::Superseded if open => Some("superseded"),
-        S::AlreadyUnhealthy if open => Some("already_unhealthy"),
-        _ => None,
+/// What the binding's other workloads, its Secret and the bytes of before have to do with the outcome.
+async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
+    binding::tidy(context, &speaker.binding, after).await;
+    enrol::wake_open(context, &speaker.binding.namespace, after);
+    let going_back = |e: &RolloutStatus| e.state == RolloutState::RollingBack;
+    if after.rollouts.iter().any(going_back) {
+        context.binding_queue.now(speaker.binding.clone());
     }
+}
+
+/// Since its marker was set.
+fn took(entry: &RolloutStatus, now: Timestamp) -> Duration {
+    let since = entry.started_at.as_ref().map_or(now, |at| at.0);
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn rolled(kind: Kind) -> Option<WorkloadKind> {

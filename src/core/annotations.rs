@@ -15,6 +15,8 @@ use crate::api::{Reason, names};
 pub const MAX_BYTES: usize = 160 * 1024;
 /// Key names are recorded up to this many bytes, so that sources and some history always fit beside them.
 const MAX_KEY_BYTES: usize = 64 * 1024;
+/// How many rejections are remembered.
+pub const MAX_REJECTED: usize = 10;
 /// How many revisions the history holds.
 pub const MAX_HISTORY: usize = 10;
 
@@ -91,6 +93,27 @@ pub struct HistoryItem {
     pub was: BTreeMap<String, String>,
 }
 
+/// Bytes that were taken back, and the versions that had moved when they were written. Which of several was the
+/// bad one nobody knows: they stand together, and once one of them has moved on the others may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Revision of the bytes.
+    pub revision: String,
+    /// Entry tag to version mark.
+    pub versions: BTreeMap<String, String>,
+}
+
+impl Rejected {
+    /// True while every one of its entries is still at the version it failed with.
+    pub fn stands(&self, current: &BTreeMap<String, String>) -> bool {
+        !self.versions.is_empty()
+            && self
+                .versions
+                .iter()
+                .all(|(tag, mark)| current.get(tag) == Some(mark))
+    }
+}
+
 /// What the annotations of one scope say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -102,8 +125,8 @@ pub struct Marks {
     pub sources: Sources,
     /// Latest first, at most [`MAX_HISTORY`].
     pub history: Vec<HistoryItem>,
-    /// Entry tag to version marks that were refused and are not tried again.
-    pub rejected: BTreeMap<String, Vec<String>>,
+    /// What failed and is not tried again, latest first, at most [`MAX_REJECTED`].
+    pub rejected: Vec<Rejected>,
     /// Names of the keys that are ours where the Secret holds others too (Adopt, Merge).
     pub keys: Option<BTreeSet<String>>,
 }
@@ -173,6 +196,27 @@ impl Marks {
     pub fn push_history(&mut self, item: HistoryItem) {
         self.history.insert(0, item);
         self.history.truncate(MAX_HISTORY);
+    }
+
+    /// Remembers that `revision`, with which these versions had come, failed.
+    pub fn reject(&mut self, revision: &Revision, versions: BTreeMap<String, String>) {
+        self.rejected.retain(|r| r.revision != revision.as_str());
+        let revision = revision.as_str().to_owned();
+        self.rejected.insert(0, Rejected { revision, versions });
+        self.rejected.truncate(MAX_REJECTED);
+    }
+
+    /// True for a version of an entry that was among those that failed.
+    pub fn rejects(&self, tag: &str, mark: &str) -> bool {
+        let holds = |r: &Rejected| r.versions.get(tag).is_some_and(|m| m == mark);
+        self.rejected.iter().any(holds)
+    }
+
+    /// From when until when other bytes stood between the bytes of `revision`, which are the present ones, and
+    /// those of the same revision before. None: they did not come back.
+    pub fn replaced_between(&self, revision: &str) -> Option<(Timestamp, Timestamp)> {
+        let (now, before) = (self.history.first()?, self.history.get(1)?);
+        (now.revision == revision && before.revision != revision).then_some((before.time, now.time))
     }
 
     /// Records what became of `revision`, if the history still holds it.

@@ -55,7 +55,10 @@ fn size(annotations: &BTreeMap<String, String>) -> usize {
 fn what_is_written_reads_back_in_both_scopes() {
     let mut written = marks(3, 4);
     written.keys = Some(["A".to_owned(), "b.c".to_owned()].into());
-    written.rejected = BTreeMap::from([("tag".to_owned(), vec![uuid(1)])]);
+    written.rejected = vec![Rejected {
+        revision: "r1".into(),
+        versions: BTreeMap::from([("tag".to_owned(), uuid(1))]),
+    }];
     for scope in [WHOLE, MERGE] {
         let annotations = written.render(scope).unwrap();
         assert_eq!(Marks::parse(&annotations, scope), written);

@@ -33,11 +33,26 @@ pub struct Wanted<'a> {
     pub data: &'a Data,
     /// The entries it was rendered from.
     pub read: &'a [SourceVersion<'a>],
+    /// The data is not rendered but that of before a rollout that failed.
+    pub back: Option<Back<'a>>,
+    /// Somebody asks to try again what was rejected.
+    pub forgive: bool,
     /// True when the status says that the Secret was written before: one that is gone was deleted by
     /// somebody, and making it anew is a repair.
     pub existed: bool,
     /// For the history and for pausing repairs.
     pub now: Timestamp,
+}
+
+/// The way back to earlier bytes.
+#[derive(Clone, Copy)]
+pub struct Back<'a> {
+    /// Where their entries stood.
+    pub sources: &'a Sources,
+    /// Their revision, as it was recorded: under another install key it would be another word.
+    pub revision: &'a Revision,
+    /// The revision that failed.
+    pub failed: &'a Revision,
 }
 
 impl Wanted<'_> {
@@ -157,14 +172,20 @@ pub fn compare(
     let stays = (equal && before.keys == keys)
         || seal_of(wanted, &before, wanted.data) == Some(Seal::Intact);
     let stays = stays.then(|| before.revision.clone()).flatten();
-    let revision = stays.unwrap_or_else(|| wanted.revision_of(wanted.data));
+    let earlier = wanted.back.map(|back| back.revision.clone());
+    let revision = earlier
+        .or(stays)
+        .unwrap_or_else(|| wanted.revision_of(wanted.data));
     let change = match live {
         Some(_) if equal => Change::Nothing,
         Some(live) if live.seal(wanted) == Some(Seal::Broken) => Change::Repair,
         None if wanted.existed => Change::Repair,
         _ => Change::Write,
     };
-    let sources = before.sources.advance(wanted.key, wanted.read);
+    let sources = match wanted.back {
+        Some(back) => before.sources.back_to(wanted.key, back.sources),
+        None => before.sources.advance(wanted.key, wanted.read),
+    };
     let digest = Digest::of(
         wanted.key,
         wanted.seal(wanted.data, &revision, &sources.versions()),
@@ -174,6 +195,17 @@ pub fn compare(
         keys,
         ..before.clone()
     };
+    if wanted.forgive {
+        marks.rejected.clear();
+    }
+    // Once only: a second look finds the entries where they were put back to.
+    if let Some(back) = wanted
+        .back
+        .filter(|back| before.revision.as_ref() != Some(back.revision))
+    {
+        marks.reject(back.failed, before.sources.left_behind_by(&sources));
+        marks.set_outcome(back.failed, RevisionOutcome::RolledBack);
+    }
     if before.revision.as_ref() != Some(&revision) {
         marks.push_history(HistoryItem {
             revision: revision.as_str().to_owned(),

@@ -62,6 +62,8 @@ impl Pass {
             key: &self.key,
             data: &self.data,
             read: &read,
+            back: None,
+            forgive: false,
             existed: false,
             now: at(0),
         })
@@ -174,7 +176,9 @@ fn the_baseline_is_what_the_bytes_are() {
 #[test]
 fn rejected_versions_survive_every_write() {
     let mut marks = pass(1, "1", "v1").first().marks;
-    marks.rejected.insert("tag".into(), vec!["v9".into()]);
+    let bad = InstallKey::new([9; 32]);
+    let bad = revision(&bad, "estate", "db", &Data::new());
+    marks.reject(&bad, [("tag".to_owned(), "v9".to_owned())].into());
     let next = pass(1, "2", "v2").over(&marks, &data(&[("A", "1")]));
     assert_eq!(next.marks.rejected, marks.rejected);
 }

@@ -260,10 +260,10 @@ fn rejected(
     set.condition(next, condition::SYNCED, "False", finding.reason, &message);
     next.conditions
         .retain(|c| c.type_ != condition::RECONCILING && c.type_ != condition::STALLED);
-    let summary = if previous.secret.is_some() {
-        Reason::CandidateRejected
-    } else {
-        finding.reason
+    let summary = match finding.reason {
+        _ if previous.secret.is_none() => finding.reason,
+        Reason::RolledBack | Reason::WaitingForWindow => finding.reason,
+        _ => Reason::CandidateRejected,
     };
     set.condition(
         next,

@@ -74,8 +74,7 @@ pub fn judge(key: &InstallKey, marks: &Marks, source: &SourceVersion<'_>) -> Ver
     if known.is_some_and(|known| known.0 == mark) {
         return Verdict::Good;
     }
-    let rejected = marks.rejected.get(&source.tag(key));
-    if rejected.is_some_and(|rejected| rejected.contains(&mark)) {
+    if marks.rejects(&source.tag(key), &mark) {
         return Verdict::Rejected;
     }
     let Some(known) = known else {
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         api::Reason,
-        core::{EntryValue, SecretValue, parse_reference, sources::Sources},
+        core::{EntryValue, SecretValue, annotations::Rejected, parse_reference, sources::Sources},
     };
 
     const HERE: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:estate/db-AbCdEf";
@@ -187,7 +186,10 @@ mod tests {
         let tag = version("", None).tag(&key);
         let marks = Marks {
             sources,
-            rejected: [(tag, vec![version_mark(&key, "rejected")])].into(),
+            rejected: vec![Rejected {
+                revision: "bad".into(),
+                versions: [(tag, version_mark(&key, "rejected"))].into(),
+            }],
             ..Marks::default()
         };
         use Verdict as V;

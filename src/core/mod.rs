@@ -4,6 +4,7 @@ pub mod access;
 pub mod annotations;
 pub mod change;
 pub mod class;
+pub mod companion;
 pub mod conditions;
 pub mod duration;
 pub mod entry;
@@ -30,6 +31,7 @@ pub mod sources;
 pub mod target_meta;
 pub mod template;
 pub mod value;
+pub mod window;
 pub mod write_plan;
 
 #[cfg(test)]

@@ -270,19 +270,24 @@ pub fn has_stale_owner(claim: &Claim<'_>, meta: &ObjectMeta) -> bool {
 pub fn owner_references(claim: &Claim<'_>, live: &ObjectMeta) -> Vec<OwnerReference> {
     let owns = claim.target.creation != CreationPolicy::Merge
         && claim.target.deletion == DeletionPolicy::Delete;
+    let ours = owns.then(|| reference(claim));
+    foreign_owners(claim, live)
+        .into_iter()
+        .chain(ours)
+        .collect()
+}
+
+/// The binding as an owner.
+pub fn reference(claim: &Claim<'_>) -> OwnerReference {
     // No blockOwnerDeletion: it needs the right to update finalizers of the binding.
-    let ours = owns.then(|| OwnerReference {
+    OwnerReference {
         api_version: API_VERSION.to_owned(),
         kind: KIND.to_owned(),
         name: claim.binding.to_owned(),
         uid: claim.binding_uid.to_owned(),
         controller: Some(true),
         block_owner_deletion: None,
-    });
-    foreign_owners(claim, live)
-        .into_iter()
-        .chain(ours)
-        .collect()
+    }
 }
 
 /// The owner references that are not this binding's.

@@ -5,22 +5,21 @@
 
 mod checks;
 mod data;
+mod rollout;
 mod source;
 mod target;
 
 use std::time::Duration;
 
-use super::recipe::{RolloutRecipe, WorkloadSelection};
 use super::{Finding, Recipe, duration};
-use crate::api::binding::{ExternalSecretBindingSpec, Rollout, RolloutTarget};
+use crate::api::binding::ExternalSecretBindingSpec;
 use crate::api::{Reason, limits};
 
+pub use rollout::{DEFAULT_MIN_INTERVAL, DEFAULT_TIMEOUT};
 pub use target::check_target;
 
 /// Default of `refreshInterval`.
 pub const DEFAULT_REFRESH: Duration = Duration::from_secs(300);
-/// Default of `rollout.timeout`.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Least default of `staleAfter`.
 pub const DEFAULT_STALE: Duration = Duration::from_secs(3600);
 
@@ -112,7 +111,7 @@ fn parse_spec(
         template,
         gate,
         target: target::target(name, spec.target.as_ref())?,
-        rollout: spec.rollout.as_ref().map(rollout).transpose()?,
+        rollout: spec.rollout.as_ref().map(rollout::rollout).transpose()?,
         suspended: spec.suspend.unwrap_or(false),
     };
     recipe.identity.region = source::region(recipe.identity.region.take(), &recipe.asks())?;
@@ -150,62 +149,24 @@ fn intervals(
 
 /// A duration between 10s and `most`.
 fn bounded(field: &str, text: Option<&str>, most: Duration) -> Result<Option<Duration>, Problem> {
-    let Some(text) = text else { return Ok(None) };
+    text.map(|text| between(field, text, LEAST, most))
+        .transpose()
+}
+
+fn between(field: &str, text: &str, least: Duration, most: Duration) -> Result<Duration, Problem> {
     let value = duration::parse(text).map_err(|e| Problem::spec(field, e))?;
-    if (LEAST..=most).contains(&value) {
-        return Ok(Some(value));
+    if (least..=most).contains(&value) {
+        return Ok(value);
     }
     let hint = match field {
         "spec.refreshInterval" => "; to stop refreshing set `suspend: true`",
         _ => "",
     };
-    let most = duration::human(most);
+    let (least, most) = (duration::human(least), duration::human(most));
     Err(Problem::spec(
         field,
-        format!("must be between 10s and {most}{hint}"),
+        format!("must be between {least} and {most}{hint}"),
     ))
-}
-
-fn rollout(rollout: &Rollout) -> Result<RolloutRecipe, Problem> {
-    let timeout = bounded("spec.rollout.timeout", rollout.timeout.as_deref(), DAY)?;
-    if rollout.targets.len() > limits::ROLLOUT_TARGETS as usize {
-        return Err(Problem::spec(
-            "spec.rollout.targets",
-            "must have at most 100 targets",
-        ));
-    }
-    let targets = rollout.targets.iter().enumerate();
-    Ok(RolloutRecipe {
-        targets: targets
-            .map(|(i, t)| workload(i, t))
-            .collect::<Result<_, _>>()?,
-        timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
-    })
-}
-
-fn workload(index: usize, target: &RolloutTarget) -> Result<WorkloadSelection, Problem> {
-    let field = format!("spec.rollout.targets[{index}]");
-    match (&target.name, &target.selector) {
-        (Some(name), None) if is_dns_subdomain(name) => {
-            Ok(WorkloadSelection::Named(target.kind, name.clone()))
-        }
-        (Some(_), None) => Err(Problem::spec(
-            &field,
-            "`name` must be the name of a workload",
-        )),
-        (None, Some(selector)) if selector.match_labels.is_empty() => Err(Problem::spec(
-            &field,
-            "`selector.matchLabels` must not be empty",
-        )),
-        (None, Some(selector)) => Ok(WorkloadSelection::Labelled(
-            target.kind,
-            selector.match_labels.clone(),
-        )),
-        _ => Err(Problem::spec(
-            &field,
-            "must have exactly one of `name` and `selector`",
-        )),
-    }
 }
 
 /// A name as most Kubernetes objects have it (source: RFC 1123 subdomain, apimachinery validation).

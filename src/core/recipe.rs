@@ -7,8 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{EntryAsk, PrefixAsk};
-use crate::api::binding::{CreationPolicy, Decode, DeletionPolicy, KeyCase, WorkloadKind};
+use super::{EntryAsk, PrefixAsk, window::Window};
+use crate::api::binding::{
+    CreationPolicy, Decode, DeletionPolicy, KeyCase, OnFailure, RolloutOrder, WorkloadKind,
+};
 
 /// What a binding asks for, with defaults applied and every rule of the API checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,12 +199,20 @@ pub struct TargetRecipe {
 }
 
 /// `spec.rollout`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RolloutRecipe {
     /// Empty: discovery.
     pub targets: Vec<WorkloadSelection>,
     /// Longest time without progress.
     pub timeout: Duration,
+    /// In which order.
+    pub order: RolloutOrder,
+    /// What follows from a failure.
+    pub on_failure: OnFailure,
+    /// Least time between two restarts of one workload.
+    pub min_interval: Duration,
+    /// When bytes may be replaced; empty: always.
+    pub windows: Vec<Window>,
 }
 
 /// One target.

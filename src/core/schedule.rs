@@ -24,6 +24,7 @@ pub const fn class(reason: Reason) -> Class {
         | R::RuleBroken
         | R::CandidateRejected
         | R::PreflightFailed
+        | R::RolledBack
         | R::TypeNotAllowed => Class::Invalid,
         R::SecretNotFound
         | R::MarkedForDeletion
@@ -42,7 +43,6 @@ pub const fn class(reason: Reason) -> Class {
         | R::TooManyTargets
         | R::Stale
         | R::Held
-        | R::RolledBack
         | R::RollbackFailed
         | R::RolloutFailed
         | R::Fought => Class::Denied,
@@ -64,17 +64,6 @@ pub const fn needs_a_person(reason: Reason) -> bool {
     matches!(
         class(reason),
         Class::Invalid | Class::Denied | Class::Missing
-    )
-}
-
-/// True when the gate refused a candidate: reads work, the last good value is not growing stale.
-pub const fn is_rejection(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::RequiredMissing
-            | Reason::PlaceholderFound
-            | Reason::RuleBroken
-            | Reason::PreflightFailed
     )
 }
 
@@ -186,15 +175,5 @@ mod tests {
         assert_eq!(attempts.failed(Class::Denied), 1);
         attempts.succeeded();
         assert_eq!(attempts.failed(Class::Denied), 1);
-    }
-
-    #[test]
-    fn what_the_gate_refuses_is_for_a_person() {
-        for reason in Reason::ALL {
-            assert!(
-                !is_rejection(*reason) || needs_a_person(*reason),
-                "{reason}"
-            );
-        }
     }
 }

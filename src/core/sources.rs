@@ -119,6 +119,18 @@ impl Sources {
         Self(read.iter().map(mark).collect())
     }
 
+    /// What to record when the bytes go back to those of `earlier`: each entry has left the version it was at.
+    pub fn back_to(&self, key: &InstallKey, earlier: &Self) -> Self {
+        let back = earlier.0.iter().map(|(tag, then)| {
+            let mark = match self.0.get(tag) {
+                Some(now) => now.moved_to(key, then.0.clone(), then.1),
+                None => then.clone(),
+            };
+            (tag.clone(), mark)
+        });
+        Self(back.collect())
+    }
+
     /// Where one entry stands.
     pub fn get(&self, key: &InstallKey, source: &SourceVersion<'_>) -> Option<&SourceMark> {
         self.0.get(&source.tag(key))
@@ -202,6 +214,17 @@ mod tests {
             assert!(!text.contains(word), "{text}");
         }
         assert!(text.contains(UUID));
+    }
+
+    #[test]
+    fn going_back_leaves_the_version_that_failed() {
+        let key = key();
+        let good = Sources::default().advance(&key, &[at("good", "")]);
+        let bad = good.advance(&key, &[at("bad", ""), at("new", "AWSPREVIOUS")]);
+        let back = bad.back_to(&key, &good);
+        assert_eq!(back.versions(), good.versions());
+        let mark = back.get(&key, &at("good", "")).unwrap();
+        assert!(mark.has_left(&key, "bad") && !mark.has_left(&key, "good"));
     }
 
     #[test]

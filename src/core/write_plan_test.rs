@@ -73,6 +73,8 @@ fn plan_at(
         key: &key,
         data: &data,
         read: &read,
+        back: None,
+        forgive: false,
         existed: false,
         now,
     };

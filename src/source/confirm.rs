@@ -1,6 +1,6 @@
 //! Second looks: whether a version is really the one that is meant, and whether an entry is really gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     bucket::Lane,
@@ -11,6 +11,17 @@ use super::{
     sweep::label,
 };
 use crate::core::{Entry, EntryAsk, Finding};
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there and not marked for deletion.
+    There,
+    /// It is there, but without all of the tags.
+    OtherTags,
+    /// It does not exist or is marked for deletion.
+    Gone,
+}
 
 impl Hub {
     /// Whether AWS says twice, ten seconds apart, that the label asked for is on that version. Where
@@ -30,19 +41,35 @@ impl Hub {
         confirmed
     }
 
-    /// Whether an entry is there and not marked for deletion.
+    /// What became of an entry that had these tags. Where DescribeSecret is denied nothing but a read tells that it
+    /// is gone, and nothing tells of its tags.
     ///
     /// # Errors
     /// Those of a read, but for `SecretNotFound`.
-    pub async fn exists(self: &Arc<Self>, ask: &EntryAsk) -> Result<bool, Finding> {
-        match self.described(ask).await {
-            Ok(described) => Ok(!described.deleted),
-            Err(failure) if failure.outcome() == Outcome::Denied => self.is_readable(ask).await,
+    pub async fn standing(
+        self: &Arc<Self>,
+        ask: &EntryAsk,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Standing, Finding> {
+        let is_there = match self.described(ask).await {
+            Ok(described) => {
+                let kept = |(key, value)| described.tags.get(key) == Some(value);
+                if !described.deleted && !tags.iter().all(kept) {
+                    return Ok(Standing::OtherTags);
+                }
+                !described.deleted
+            }
+            Err(failure) if failure.outcome() == Outcome::Denied => self.is_readable(ask).await?,
             Err(failure) => {
                 self.unless_missing(ask, &failure, Operation::DescribeSecret)
-                    .await
+                    .await?
             }
-        }
+        };
+        Ok(if is_there {
+            Standing::There
+        } else {
+            Standing::Gone
+        })
     }
 
     async fn is_readable(self: &Arc<Self>, ask: &EntryAsk) -> Result<bool, Finding> {

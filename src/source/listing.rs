@@ -40,8 +40,11 @@ pub(super) async fn list(
         found.extend(member(entry, ask))
     })
     .await?;
+    // Pages may shift while they are read: what comes twice is as the later page shows it. An entry that was made
+    // anew meanwhile has another ARN, but names are unique in an account and region.
+    found.reverse();
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    found.dedup_by(|a, b| a.arn == b.arn);
+    found.dedup_by(|a, b| a.name == b.name);
     Ok(found)
 }
 

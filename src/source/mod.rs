@@ -42,6 +42,7 @@ use zeroize::Zeroizing;
 use crate::core::Finding;
 
 pub use bucket::Lane;
+pub use confirm::Standing;
 pub use errors::addressed;
 pub use hub::{Freshness, Hub, Reading};
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};

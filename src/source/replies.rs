@@ -32,6 +32,8 @@ pub(super) struct Described {
     pub deleted: bool,
     /// Version ids with their staging labels; versions without a label are not told.
     pub versions: BTreeMap<String, Vec<String>>,
+    /// Tags by key.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Described {
@@ -45,11 +47,15 @@ impl Described {
 /// None if something that AWS always sends is missing.
 pub(super) fn described(reply: DescribeSecretOutput) -> Option<Described> {
     let versions = reply.version_ids_to_stages.unwrap_or_default();
+    let tags = reply.tags.unwrap_or_default().into_iter();
     Some(Described {
         arn: reply.arn?,
         name: reply.name?,
         deleted: reply.deleted_date.is_some(),
         versions: versions.into_iter().collect(),
+        tags: tags
+            .filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())))
+            .collect(),
     })
 }
 

@@ -68,6 +68,13 @@ fn seconds() -> Histogram {
     Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 40.0])
 }
 
+/// Pods take minutes rather than seconds.
+fn minutes() -> Histogram {
+    Histogram::new([
+        1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+    ])
+}
+
 /// Every metric of the process. Cheap to clone; clones count into the same numbers.
 #[derive(Clone)]
 pub struct Metrics {
@@ -78,6 +85,7 @@ pub struct Metrics {
     sync_seconds: Histogram,
     secret_writes: Family<OpLabels, Counter>,
     rollouts: Family<RolloutLabels, Counter>,
+    rollout_seconds: Family<RolloutLabels, Histogram>,
     aws: AwsMetrics,
     kubernetes_writes: Family<WriteLabels, Counter>,
     queue_depth: Family<QueueLabels, Gauge>,
@@ -106,6 +114,7 @@ impl Metrics {
             sync_seconds: seconds(),
             secret_writes: Family::default(),
             rollouts: Family::default(),
+            rollout_seconds: Family::new_with_constructor(minutes),
             aws: AwsMetrics::new(),
             kubernetes_writes: Family::default(),
             queue_depth: Family::default(),
@@ -140,6 +149,11 @@ impl Metrics {
             "Rollouts that ended, by outcome",
             self.rollouts.clone(),
         );
+        r.add(
+            "rollout_duration_seconds",
+            "Time from the marker to the end of a rollout, by outcome",
+            self.rollout_seconds.clone(),
+        );
         self.aws.register(&mut r);
         r.add(
             "kubernetes_writes",
@@ -173,16 +187,17 @@ impl Metrics {
         self.secret_writes.get_or_create(&OpLabels { op }).inc();
     }
 
-    /// A rollout ended; `outcome` is `Healthy` or the word of a [`Reason`].
-    pub fn rollout_ended(&self, kind: WorkloadKind, outcome: &'static str) {
+    /// A rollout ended; `outcome` is the word of a `RolloutState`.
+    pub fn rollout_ended(&self, kind: WorkloadKind, outcome: &'static str, took: Duration) {
         let kind = match kind {
             WorkloadKind::Deployment => "Deployment",
             WorkloadKind::StatefulSet => "StatefulSet",
             WorkloadKind::DaemonSet => "DaemonSet",
         };
-        self.rollouts
-            .get_or_create(&RolloutLabels { kind, outcome })
-            .inc();
+        let labels = RolloutLabels { kind, outcome };
+        self.rollouts.get_or_create(&labels).inc();
+        let seconds = self.rollout_seconds.get_or_create(&labels);
+        seconds.observe(took.as_secs_f64());
     }
 
     /// A writing request went to the API server; `resource` in the plural, for example `secrets`

@@ -9,7 +9,7 @@ fn every_metric_appears_under_its_name() {
     metrics.sync_ended(true, Reason::Synced, Duration::from_millis(30));
     metrics.sync_ended(false, Reason::AccessDenied, Duration::from_millis(30));
     metrics.secret_written("update");
-    metrics.rollout_ended(WorkloadKind::Deployment, "Healthy");
+    metrics.rollout_ended(WorkloadKind::Deployment, "Healthy", Duration::from_secs(7));
     let aws = metrics.aws();
     aws.request("BatchGetSecretValue", "ok", Duration::from_millis(30));
     aws.throttled();

@@ -85,6 +85,19 @@ impl Case {
         waited.await.expect("the operator never rests")
     }
 
+    /// Does something between the first two pages of the operator's next listing, and waits until that is over.
+    pub async fn between_pages(&self, happens: impl FnOnce(&Region)) {
+        let begin = self.between_sweeps().await;
+        let pages = || count(&self.calls_since(begin), "ListSecrets");
+        let second = |fault: Fault| self.only_ours(fault.on("ListSecrets").after(1));
+        let second = self.world.aws.hang(second);
+        let waited = self.poll(|| async { (pages() >= 2).then_some(()) }).await;
+        assert!(waited.is_some(), "no second page is asked for");
+        happens(&self.own_region());
+        drop(second);
+        self.between_sweeps().await;
+    }
+
     /// Keeps every version of every Secret of this namespace from now on.
     pub fn record_secrets(&self) -> Recorder {
         let path = format!("/api/v1/namespaces/{}/secrets", self.namespace);

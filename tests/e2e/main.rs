@@ -14,6 +14,7 @@ mod accounts;
 mod audit;
 mod batches;
 mod budgets;
+mod carried;
 mod case;
 mod counted;
 mod credentials;
@@ -27,16 +28,19 @@ mod merge;
 mod operators;
 mod outage;
 mod ownership;
+mod pace;
 mod policy;
 mod reasons;
 mod reasons_cases;
 mod reasons_more;
 mod reasons_rollouts;
+mod replicas;
 mod restarts;
 mod rollouts;
 mod rotation;
 mod secret;
 mod seen;
+mod stages;
 mod stale;
 mod stalls;
 mod steady;
@@ -45,6 +49,7 @@ mod templates;
 mod throttled;
 mod told;
 mod values;
+mod windows;
 mod workload;
 mod world;
 
@@ -83,8 +88,11 @@ fn phases(threads: usize) -> Vec<Phase> {
         identity::tests(),
         policy::tests(),
         templates::tests(),
-        failover::tests(),
+        carried::tests(),
         steady::tests(),
+        windows::tests(),
+        pace::tests(),
+        stages::tests(),
     ];
     // The longest first: the phase ends with its last test.
     let own = [

@@ -6,13 +6,16 @@ use keyferry_testkit::{
     aws::Fault,
     recorder::{Recorder, Version},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::case::{Case, PATIENCE};
+use crate::case::{Case, PATIENCE, condition};
 
 crate::tests![own:
     members_that_are_deleted_lag_or_come_back_never_flap,
     a_listing_that_is_denied_empty_or_cut_off_takes_no_member_away,
+    pages_that_shift_take_no_member_away,
+    pages_that_shift_take_no_member_with_a_tag_away,
+    a_member_whose_tag_goes_leaves,
 ];
 
 fn keys(text: &str) -> BTreeSet<String> {
@@ -122,24 +125,104 @@ async fn a_listing_that_is_denied_empty_or_cut_off_takes_no_member_away(case: Ca
     let recorder = case.record_secrets();
     bind(&case).await;
     until_keys(&case, &recorder, "a b").await;
-    for fault in [
-        Fault::empty_page().times(2),
-        Fault::cut_body(),
-        Fault::denied(),
-        Fault::not_json(200),
+    // The first page is good: what breaks is the rest.
+    region.shift_pages(1);
+    for (fault, reason) in [
+        (Fault::empty_page().times(2), None),
+        (Fault::cut_body(), Some("AwsUnavailable")),
+        (Fault::denied(), Some("AccessDenied")),
+        (Fault::not_json(200), Some("AwsUnavailable")),
     ] {
-        let fault = case
-            .world
-            .aws
-            .fault(case.only_ours(fault).on("ListSecrets"));
-        listed_again(&case, 1).await;
-        // What it led to is over.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let fault = case.only_ours(fault).on("ListSecrets").later_pages();
+        let fault = case.world.aws.fault(fault);
+        listed_again(&case, 3).await;
+        match reason {
+            Some(reason) => drop(case.failing("app", reason).await),
+            // What it led to is over.
+            None => tokio::time::sleep(Duration::from_secs(3)).await,
+        }
         fault.clear();
         case.synced("app").await;
     }
     region.create(&case.entry("p/c"), &case.value()).unwrap();
     until_keys(&case, &recorder, "a b c").await;
     assert_eq!(key_sets(&case, &recorder), ["a b", "a b c"].map(keys));
+    operator.terminate(&case.world.channels).await;
+}
+
+async fn pages_that_shift_take_no_member_away(case: Case) {
+    let prefix = json!({"prefix": case.entry("p/")});
+    while_pages_shift(case, prefix).await;
+}
+
+async fn pages_that_shift_take_no_member_with_a_tag_away(case: Case) {
+    let prefix = json!({"prefix": case.entry("p/"), "tags": {"team": "red"}});
+    while_pages_shift(case, prefix).await;
+}
+
+/// Entries come and go between the pages of a listing, so that others come twice or not at all.
+async fn while_pages_shift(case: Case, prefix: Value) {
+    let region = case.own_region();
+    let member = |name: &str| case.entry(&format!("p/{name}"));
+    for name in ["a", "b", "c", "d", "e"] {
+        region.create(&member(name), &case.value()).unwrap();
+        region.tag(&member(name), "team", "red").unwrap();
+    }
+    region.shift_pages(2);
+    let operator = case.operator_apart(&[]).await;
+    let recorder = case.record_secrets();
+    let spec = json!({"refreshInterval": "10s", "dataFrom": [prefix]});
+    case.binding("app", spec).await;
+    until_keys(&case, &recorder, "a b c d e").await;
+    case.synced("app").await;
+    let before = case.statuses("app").len();
+    // What the second page begins with moves up to the first.
+    case.between_pages(|region| region.delete(&member("a"), 7).unwrap())
+        .await;
+    until_keys(&case, &recorder, "b c d e").await;
+    // What the first page ends with comes again on the second.
+    case.between_pages(|region| region.restore(&member("a")).unwrap())
+        .await;
+    until_keys(&case, &recorder, "a b c d e").await;
+    // A change of what is not listed arrives too.
+    let new = case.value();
+    case.between_pages(|region| {
+        region.put(&member("c"), &new).unwrap();
+        region.delete(&member("a"), 7).unwrap();
+    })
+    .await;
+    case.until_secret("app", "has the new value", |s| {
+        crate::case::holds(s, "c", &new)
+    })
+    .await;
+    until_keys(&case, &recorder, "b c d e").await;
+    let expected = ["a b c d e", "b c d e", "a b c d e", "b c d e"].map(keys);
+    assert_eq!(key_sets(&case, &recorder), expected);
+    for status in &case.statuses("app")[before..] {
+        let synced = condition(&json!({"status": status}), "Synced");
+        assert_eq!(synced["status"], "True", "{synced}");
+    }
+    operator.terminate(&case.world.channels).await;
+}
+
+async fn a_member_whose_tag_goes_leaves(case: Case) {
+    let region = case.own_region();
+    let member = |name: &str| case.entry(&format!("p/{name}"));
+    for name in ["a", "b", "c"] {
+        region.create(&member(name), &case.value()).unwrap();
+        region.tag(&member(name), "team", "red").unwrap();
+    }
+    let operator = case.operator_apart(&[]).await;
+    let recorder = case.record_secrets();
+    let prefix = json!({"prefix": case.entry("p/"), "tags": {"team": "red"}});
+    let spec = json!({"refreshInterval": "10s", "dataFrom": [prefix]});
+    case.binding("app", spec).await;
+    until_keys(&case, &recorder, "a b c").await;
+    region.tag(&member("b"), "team", "blue").unwrap();
+    until_keys(&case, &recorder, "a c").await;
+    region.tag(&member("b"), "team", "red").unwrap();
+    until_keys(&case, &recorder, "a b c").await;
+    let expected = ["a b c", "a c", "a b c"].map(keys);
+    assert_eq!(key_sets(&case, &recorder), expected);
     operator.terminate(&case.world.channels).await;
 }

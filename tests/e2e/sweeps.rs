@@ -4,13 +4,14 @@ use keyferry_testkit::aws::Fault;
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, holds},
+    case::{Case, condition, holds},
     counted::{count, summary},
 };
 
 crate::tests![own:
     without_the_right_to_batches_every_change_arrives,
     without_the_right_to_list_every_change_arrives,
+    a_listing_whose_pages_shift_loses_no_change,
     a_bad_member_of_a_batch_is_its_own_affair,
     a_short_interval_costs_only_its_own_entries,
 ];
@@ -51,12 +52,24 @@ async fn all_follow(case: &Case, names: &[String]) {
     }
 }
 
+/// No status has ever told of a failure: another way has served at once.
+fn never_failed(case: &Case, names: &[String]) {
+    for name in names {
+        for status in case.statuses(name) {
+            let synced = condition(&json!({"status": status}), "Synced");
+            let waits = synced["reason"] == "Progressing";
+            assert!(synced["status"] != "False" || waits, "{name}: {synced}");
+        }
+    }
+}
+
 async fn without_the_right_to_batches_every_change_arrives(case: Case) {
     let names = make(&case, 25);
     let denied = ["secretsmanager:BatchGetSecretValue"];
     let operator = case.operator_without(&denied, &[]).await;
     bind_all(&case, &names, "10s").await;
     all_follow(&case, &names).await;
+    never_failed(&case, &names);
     let calls = case.all_calls();
     // Those that were under way when the first refusal came.
     assert!(
@@ -74,8 +87,48 @@ async fn without_the_right_to_list_every_change_arrives(case: Case) {
     let operator = case.operator_without(&denied, &args).await;
     bind_all(&case, &names, "10s").await;
     all_follow(&case, &names).await;
+    // In sweeps of their own.
+    all_follow(&case, &names).await;
+    never_failed(&case, &names);
     let calls = case.all_calls();
     assert_eq!(count(&calls, "ListSecrets"), 1, "{:?}", summary(&calls));
+    operator.terminate(&case.world.channels).await;
+}
+
+async fn a_listing_whose_pages_shift_loses_no_change(case: Case) {
+    let mover = case.entry("mover");
+    case.put_apart("mover", &case.plain());
+    let names = make(&case, 25);
+    case.own_region().shift_pages(10);
+    let operator = case.operator_apart(&["--sweep=list"]).await;
+    bind_all(&case, &names, "10s").await;
+    case.between_sweeps().await;
+    let others = || {
+        let others = names.iter().filter(|name| *name != "e9");
+        others.map(|name| case.reads(name)).collect::<Vec<_>>()
+    };
+    let before = others();
+    // e9 moves from the second page to the first, which was read: it is on none, and has a new version.
+    let value = case.plain();
+    case.between_pages(|region| {
+        region.put(&case.entry("e9"), &value).unwrap();
+        region.delete(&mover, 7).unwrap();
+    })
+    .await;
+    case.until_secret("e9", "follows", |s| holds(s, "K", &value))
+        .await;
+    // e9 moves from the first page to the second: it is on both, at two versions.
+    let value = case.plain();
+    case.between_pages(|region| {
+        region.put(&case.entry("e9"), &value).unwrap();
+        region.restore(&mover).unwrap();
+    })
+    .await;
+    case.until_secret("e9", "follows", |s| holds(s, "K", &value))
+        .await;
+    never_failed(&case, &names);
+    assert_eq!(others(), before, "what has not moved is not read");
+    all_follow(&case, &names).await;
     operator.terminate(&case.world.channels).await;
 }
 
@@ -98,6 +151,8 @@ async fn a_bad_member_of_a_batch_is_its_own_affair(case: Case) {
     case.assert_kept(&good).await;
     // In neither list: read by itself.
     all_follow(&case, &bad[2..]).await;
+    never_failed(&case, &bad[2..]);
+    never_failed(&case, rest);
     denied.clear();
     omitted.clear();
     region.create(&case.entry(&bad[0]), &case.plain()).unwrap();

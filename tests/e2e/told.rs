@@ -14,6 +14,7 @@ use crate::{
 
 crate::tests![own:
     events_tripled_reordered_late_replayed_and_forged_carry_each_change_once,
+    events_minutes_late_change_nothing_that_was_carried_since,
     lost_events_cost_an_interval_and_never_a_change,
     a_deletion_is_told_at_once_and_so_is_its_end,
 ];
@@ -78,6 +79,21 @@ impl Told {
         self.nothing_more(what).await;
         let made = case.reads("e") - reads;
         assert!(made <= events, "{what}: {made} reads for {events} events");
+    }
+
+    /// Messages about what is known: no write, no rollout, no status, and at most a read for each.
+    async fn costs_nothing(&self, what: &str, happens: impl FnOnce(&Self)) {
+        let case = &self.case;
+        let (reads, statuses) = (case.reads("e"), case.statuses("app").len());
+        let sent = self.queue.stats().deleted;
+        happens(self);
+        self.is_idle().await;
+        let events = self.queue.stats().deleted - sent;
+        self.nothing_more(what).await;
+        let made = case.reads("e") - reads;
+        assert!(made <= events, "{what}: {made} reads for {events} events");
+        let written = case.statuses("app").len() - statuses;
+        assert_eq!(written, 0, "{what}: no status is written");
     }
 
     async fn nothing_more(&self, what: &str) {
@@ -163,6 +179,79 @@ async fn forged(case: &Case, told: &Told, bodies: &[String]) {
     for operation in ["GetSecretValue", "BatchGetSecretValue", "DescribeSecret"] {
         assert_eq!(count(&calls, operation), 0, "{operation}");
     }
+}
+
+async fn events_minutes_late_change_nothing_that_was_carried_since(case: Case) {
+    let (mut told, operator) = Told::start(&case).await;
+    let region = case.own_region();
+    let entry = case.entry("e");
+    // Two versions come and go while nothing is told; a refresh that is asked for carries each.
+    told.events.hold();
+    let mut versions = Vec::new();
+    for n in 0..3 {
+        let value = case.plain();
+        let version = case.put_apart("e", &value);
+        case.ask_refresh("app", &format!("look-{n}")).await;
+        case.until_secret("app", "is asked for", |s| holds(s, "K", &value))
+            .await;
+        case.rolled_out_at("app", &version).await;
+        told.writes += 1;
+        told.rollouts += 1;
+        told.nothing_more("refreshed").await;
+        versions.push(version);
+    }
+    let held = told.costs_nothing("held", |told| told.events.release(Order::Kept));
+    held.await;
+    // The same minutes later, by their own account too: of versions that AWSCURRENT has left twice by now.
+    region
+        .move_label(&entry, "AWSCURRENT", &versions[0])
+        .unwrap();
+    case.rolled_out_at("app", &versions[0]).await;
+    region
+        .move_label(&entry, "AWSCURRENT", &versions[2])
+        .unwrap();
+    case.rolled_out_at("app", &versions[2]).await;
+    told.is_idle().await;
+    told.writes += 2;
+    told.rollouts += 2;
+    told.nothing_more("moved").await;
+    let old: Vec<String> = told.queue.bodies().iter().map(|body| aged(body)).collect();
+    let of_old = |body: &&String| versions[..2].iter().any(|version| body.contains(version));
+    assert!(old.iter().filter(of_old).count() >= 4, "{}", old.len());
+    let late = told.costs_nothing("minutes late", |told| {
+        for body in &old {
+            told.queue.send_raw(body);
+        }
+    });
+    late.await;
+    // While several versions pass, in any order: the last one arrives, once.
+    let reads = case.reads("e");
+    let sent = told.queue.bodies().len();
+    told.events.hold();
+    for version in [&versions[1], &versions[0]] {
+        region.move_label(&entry, "AWSCURRENT", version).unwrap();
+    }
+    let value = case.plain();
+    let version = case.put_apart("e", &value);
+    told.events.release(Order::Shuffled(7));
+    let events = (told.queue.bodies().len() - sent) as u64;
+    told.arrives("shuffled", &value, &version, reads, events)
+        .await;
+    operator.terminate(&case.world.channels).await;
+}
+
+/// The same event as if it had happened half an hour before.
+fn aged(body: &str) -> String {
+    let mut event: Value = serde_json::from_str(body).unwrap();
+    let earlier = |time: &mut Value| {
+        let at: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+        *time = json!((at - jiff::SignedDuration::from_mins(30)).to_string());
+    };
+    earlier(&mut event["time"]);
+    if let Some(time) = event["detail"].get_mut("eventTime") {
+        earlier(time);
+    }
+    event.to_string()
 }
 
 async fn lost_events_cost_an_interval_and_never_a_change(case: Case) {

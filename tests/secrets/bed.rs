@@ -224,6 +224,8 @@ impl Bed {
             key: &self.key,
             data,
             read: &read,
+            back: None,
+            forgive: false,
             existed: self.existed,
             now: self.now,
         };

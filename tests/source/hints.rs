@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use keyferry::{
     core::PrefixAsk,
     source::{
@@ -96,6 +97,41 @@ async fn a_replay_of_an_old_version_costs_one_read_and_tells_nobody() {
     assert_eq!(handled, Handled::Done);
     assert_eq!((bed.calls(), described(&bed)), ((1, 0, 0), 3));
     assert!(followers.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_version_that_the_label_has_left_twice_since_costs_one_read_and_tells_nobody() {
+    let bed = Bed::start().await;
+    let (followers, first, second) = followed(&bed).await;
+    // Away from the second, back to it, and away for good: all of it is known when its events come.
+    bed.region().move_label("a", "AWSCURRENT", &first).unwrap();
+    bed.region().move_label("a", "AWSCURRENT", &second).unwrap();
+    let third = bed.region().put("a", "3").unwrap();
+    for who in ["one", "two"] {
+        followers.follow(who, &[(name("a"), at(&third))], LONG);
+    }
+    let late = [&second, &first, &second, &third].map(|v| hint("a", Some(v), HintKind::Moved));
+    let handled = join_all(late.iter().map(|late| followers.hinted(late))).await;
+    assert_eq!(handled, [Handled::Done; 4]);
+    assert!(followers.told().is_empty());
+    let (reads, batches, _) = bed.calls();
+    assert!(
+        (1..=3).contains(&reads),
+        "{reads}: a read each, none for what is known"
+    );
+    assert_eq!(batches, 0);
+    // Not known yet when the oldest event comes: it leads to what is current now, and its own event to nothing.
+    let fourth = bed.region().put("a", "4").unwrap();
+    let late = hint("a", Some(&second), HintKind::Moved);
+    assert_eq!(followers.hinted(&late).await, Handled::Done);
+    assert_eq!(followers.told(), ["one", "two"]);
+    for who in ["one", "two"] {
+        followers.follow(who, &[(name("a"), at(&fourth))], LONG);
+    }
+    let own = hint("a", Some(&fourth), HintKind::Moved);
+    assert_eq!(followers.hinted(&own).await, Handled::Done);
+    assert!(followers.told().is_empty());
+    assert_eq!(bed.calls(), (reads + 1, 0, 0));
 }
 
 #[tokio::test]

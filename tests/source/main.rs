@@ -11,6 +11,8 @@ mod hints;
 mod identity;
 mod kit;
 mod listing;
+mod pacing;
 mod planned;
 mod reads;
+mod shifting;
 mod sweep;

@@ -250,6 +250,23 @@ fn rollout() -> Vec<Node> {
             limits::DURATION_MAX,
             "",
         )),
+        Node::object("spec.rollout.order").described(
+            "In which order the workloads are restarted: Parallel (all at once) or Sequential (one after the other, each when the one before is healthy; the first is the canary). Default: Parallel.",
+        ),
+        Node::object("spec.rollout.onFailure").described(
+            "What happens when a workload does not become healthy with new bytes: Hold (nothing is undone, nothing further is restarted) or Rollback (the previous bytes are restored). Default: Hold.",
+        ),
+        Node::text("spec.rollout.minInterval", limits::DURATION_CHARS).rules(
+            shapes::duration_between("0s", limits::DURATION_MAX, ""),
+        ),
+        Node::list("spec.rollout.windows", limits::WINDOWS),
+        Node::text("spec.rollout.windows[].schedule", limits::SCHEDULE_CHARS)
+            .rules([shapes::schedule()]),
+        Node::text("spec.rollout.windows[].duration", limits::DURATION_CHARS).rules(
+            shapes::duration_between(limits::WINDOW_MIN, limits::DURATION_MAX, ""),
+        ),
+        Node::text("spec.rollout.windows[].timeZone", limits::TIME_ZONE_CHARS)
+            .rules([shapes::time_zone()]),
     ]
 }
 

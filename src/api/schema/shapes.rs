@@ -57,6 +57,22 @@ pub(super) fn region() -> Rule {
     )
 }
 
+/// Five fields of cron. What stands in them is read by the operator; the API server sees to the shape.
+pub(super) fn schedule() -> Rule {
+    shape(
+        "^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$",
+        "must be five fields of cron: minute, hour, day of month, month, day of week; for example `0 2 * * *`",
+    )
+}
+
+/// A name of the IANA time zone database.
+pub(super) fn time_zone() -> Rule {
+    shape(
+        "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
+        "must be the IANA name of a time zone, for example Asia/Seoul",
+    )
+}
+
 /// A name as most Kubernetes objects have it.
 pub(super) fn object_name() -> Rule {
     shape(

@@ -28,10 +28,11 @@ pub(in crate::api) fn nodes() -> Vec<Node> {
         Node::text_or_empty("status.rollouts[].baseline", 63),
         Node::text_or_empty("status.rollouts[].delivered", 63),
         Node::text_or_empty("status.rollouts[].wanted", 63),
+        Node::text_or_empty("status.rollouts[].failedRevision", 63),
         Node::text_or_empty("status.rollouts[].templateHash", 128),
         Node::text_or_empty("status.rollouts[].message", MESSAGE_CHARS),
         Node::object("status.rollouts[].state").described(
-            "Healthy, Pending, Progressing, Held, AlreadyUnhealthy, Superseded, Skipped (message says why), NextRun (takes the value at its next run) or NotFound.",
+            "Healthy, Pending, Progressing, Held, RollingBack, RolledBack, RollbackFailed, AlreadyUnhealthy, Superseded, Skipped (message says why), NextRun (takes the value at its next run) or NotFound.",
         ),
         Node::text_or_empty("status.rolloutSummary", 128),
         Node::text_or_empty("status.lastHandledRefresh", TOKEN_CHARS),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{projection::by_hand, secret_references};
-use crate::core::rollout::{PodInfo, marker};
+use crate::core::rollout::{ContainerReport, PodInfo, marker};
 
 /// A pod, reduced while it is decoded.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,7 +56,10 @@ struct Shape {
 #[serde(rename_all = "camelCase")]
 struct Meta {
     name: String,
+    #[serde(default)]
+    uid: String,
     creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
@@ -65,12 +68,26 @@ struct Meta {
 #[serde(rename_all = "camelCase", default)]
 struct PodStatus {
     phase: String,
+    conditions: Vec<Condition>,
+    init_container_statuses: Vec<ContainerStatus>,
     container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    reason: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ContainerStatus {
+    name: String,
+    ready: bool,
+    restart_count: i32,
     state: State,
     last_state: State,
 }
@@ -78,14 +95,23 @@ struct ContainerStatus {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct State {
+    waiting: Option<Waiting>,
     running: Option<Started>,
     terminated: Option<Started>,
+}
+
+/// Its message is left out: it may hold anything.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Started {
     started_at: Option<Time>,
+    exit_code: Option<i32>,
 }
 
 impl State {
@@ -118,22 +144,58 @@ fn info(shape: Shape) -> Option<PodInfo> {
         let time = c.state.started().or_else(|| c.last_state.started());
         time.map(|t| t.0)
     };
+    let Shape {
+        metadata, status, ..
+    } = shape;
+    let markers = metadata.annotations.into_iter();
     Some(PodInfo {
-        created: shape.metadata.creation_timestamp?.0,
-        started: shape
-            .status
-            .container_statuses
-            .iter()
-            .filter_map(started)
-            .max(),
-        markers: shape
-            .metadata
-            .annotations
-            .into_iter()
-            .filter(|(key, _)| marker::is_key(key))
-            .collect(),
-        name: shape.metadata.name,
+        created: metadata.creation_timestamp?.0,
+        started: status.container_statuses.iter().filter_map(started).max(),
+        markers: markers.filter(|(key, _)| marker::is_key(key)).collect(),
+        name: metadata.name,
+        uid: metadata.uid,
+        ready: status.has("Ready"),
+        leaving: metadata.deletion_timestamp.is_some(),
+        unscheduled: status.unscheduled(),
+        containers: status.containers(),
     })
+}
+
+impl PodStatus {
+    fn has(&self, kind: &str) -> bool {
+        let found = self.conditions.iter().find(|c| c.type_ == kind);
+        found.is_some_and(|c| c.status == "True")
+    }
+
+    fn unscheduled(&self) -> String {
+        let found = self.conditions.iter().find(|c| c.type_ == "PodScheduled");
+        found
+            .filter(|c| c.status == "False")
+            .map_or(String::new(), |c| c.reason.clone())
+    }
+
+    fn containers(&self) -> Vec<ContainerReport> {
+        let init = self.init_container_statuses.iter();
+        init.chain(&self.container_statuses)
+            .map(ContainerStatus::report)
+            .collect()
+    }
+}
+
+impl ContainerStatus {
+    fn report(&self) -> ContainerReport {
+        let ended = self.state.terminated.as_ref();
+        let ended = ended.or(self.last_state.terminated.as_ref());
+        let waiting = self.state.waiting.as_ref();
+        ContainerReport {
+            name: self.name.clone(),
+            waiting: waiting.map_or(String::new(), |w| w.reason.clone()),
+            exit_code: ended.and_then(|e| e.exit_code),
+            restarts: self.restart_count,
+            running: self.state.running.is_some(),
+            ready: self.ready,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -119,10 +119,11 @@ fn project(shape: Shape<'_>) -> serde_json::Result<Workload> {
     let template = spec
         .template
         .or(spec.job_template.map(|job| job.spec.template));
-    let (markers, secrets, template_hash) = match &template {
+    let (markers, secrets, mounted, template_hash) = match &template {
         Some(template) => (
             markers(template),
             secret_references::used(template.spec)?,
+            secret_references::mounted(template.spec)?,
             hash(template),
         ),
         None => Default::default(),
@@ -154,6 +155,7 @@ fn project(shape: Shape<'_>) -> serde_json::Result<Workload> {
         partition: spec.strategy.rolling_update.partition,
         markers,
         secrets,
+        mounted,
         selector: spec.selector.map(query).unwrap_or_default(),
         template_hash,
         numbers: numbers(status),

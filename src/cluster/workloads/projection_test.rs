@@ -95,6 +95,8 @@ fn a_deployment_keeps_what_decisions_need() {
 #[test]
 fn secrets_by_env_env_from_volumes_projected_and_init_containers_not_pull_secrets() {
     let w = read(&deployment(), Kind::Deployment);
+    let mounted: Vec<_> = w.mounted.into_iter().collect();
+    assert_eq!(mounted, ["by-projection", "by-volume"]);
     let secrets: Vec<_> = w.secrets.into_iter().collect();
     assert_eq!(
         secrets,

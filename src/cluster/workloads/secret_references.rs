@@ -12,6 +12,16 @@ use serde_json::value::RawValue;
 /// Names of the Secrets, sorted.
 pub(super) fn used(spec: &RawValue) -> serde_json::Result<BTreeSet<String>> {
     let spec: PodSpec<'_> = serde_json::from_str(spec.get())?;
+    Ok(by_containers(&spec).chain(by_volumes(&spec)).collect())
+}
+
+/// Names of those that are mounted: their files change while the pods run.
+pub(super) fn mounted(spec: &RawValue) -> serde_json::Result<BTreeSet<String>> {
+    let spec: PodSpec<'_> = serde_json::from_str(spec.get())?;
+    Ok(by_volumes(&spec).collect())
+}
+
+fn by_containers(spec: &PodSpec<'_>) -> impl Iterator<Item = String> {
     let containers = spec.containers.iter().chain(&spec.init_containers);
     let by_containers = containers.flat_map(|c| {
         let env = c
@@ -21,16 +31,20 @@ pub(super) fn used(spec: &RawValue) -> serde_json::Result<BTreeSet<String>> {
         env.chain(c.env_from.iter().filter_map(|e| e.secret_ref.as_ref()))
             .map(|r| &r.name)
     });
-    let by_volumes = spec.volumes.iter().flat_map(|v| {
+    by_containers
+        .filter(|name| !name.is_empty())
+        .map(|name| name.to_string())
+}
+
+fn by_volumes(spec: &PodSpec<'_>) -> impl Iterator<Item = String> {
+    let names = spec.volumes.iter().flat_map(|v| {
         let whole = v.secret.iter().map(|s| &s.secret_name);
         let sources = v.projected.iter().flat_map(|p| &p.sources);
         whole.chain(sources.filter_map(|s| s.secret.as_ref()).map(|r| &r.name))
     });
-    Ok(by_containers
-        .chain(by_volumes)
+    names
         .filter(|name| !name.is_empty())
         .map(|name| name.to_string())
-        .collect())
 }
 
 #[derive(Deserialize)]

@@ -5,13 +5,13 @@ use super::{
     fetch::Read,
     finalizer,
     former::{self, Former},
-    report, versions,
+    versions,
+    write::{self, Before},
 };
 use crate::{
     api::status::{SecretStatus, SourceStatus, condition},
     cluster::{
-        ClusterError,
-        apply::{self, Intent, Outcome, Seen, What, Write, Written},
+        apply::{Outcome, What},
         upkeep,
     },
     controllers::{
@@ -19,14 +19,12 @@ use crate::{
         enrol::{self, Enrolment},
     },
     core::{
-        Finding, Recipe, Rendered, Revision,
+        Finding, Recipe, Rendered,
         change::{self, Glimpse, Wanted},
         events,
         parse::check_target,
         rollout::Change,
-        write_plan::LiveSecret,
     },
-    telemetry::audit,
 };
 
 /// What a pass came to when nothing stopped it.
@@ -68,6 +66,8 @@ pub async fn apply(
         key: &context.install_key,
         data: &rendered.data,
         read: &versions,
+        back: None,
+        forgive: observed.refresh.is_some(),
         existed: observed
             .status
             .secret
@@ -93,8 +93,8 @@ pub async fn apply(
         return Ok(applied(secret, None, enrolment, former));
     }
     finalizer::hold(context, observed, recipe).await?;
-    let (outcome, before) = write(context, observed, recipe, wanted).await?;
-    book(context, observed, recipe, &outcome, &sources);
+    let (outcome, before) = write::write(context, observed, recipe, wanted, None).await?;
+    write::book(context, observed, recipe, &outcome, &sources);
     let left = events::keys_left(&recipe.target.name, &outcome.left);
     let (key, uid) = (&observed.key, &observed.uid);
     let now = context.now();
@@ -194,109 +194,6 @@ fn settled(observed: &Observed, recipe: &Recipe, wanted: &Wanted<'_>) -> Option<
     settled.then(|| recorded.clone())
 }
 
-/// Whether the consumers were recorded before the write.
-enum Before {
-    Recorded,
-    Nothing,
-}
-
-async fn write(
-    context: &Context,
-    observed: &Observed,
-    recipe: &Recipe,
-    wanted: Wanted<'_>,
-) -> Result<(Outcome, Before), Stop> {
-    let repairs = context.remember(&observed.key, |memory| memory.repairs.clone());
-    let views = &context.views;
-    let namespace = observed.key.namespace.clone();
-    let exists = move |name: &str| {
-        views
-            .binding(&crate::cluster::ObjectKey::new(&namespace, name))
-            .is_some()
-    };
-    let attempt = |seen: Seen, intent: Intent| {
-        let write = Write {
-            wanted,
-            seen,
-            intent,
-            binding_exists: &exists,
-            repairs: &repairs,
-        };
-        async move {
-            let _place = context.writes.acquire().await;
-            apply::write(&context.secrets, write)
-                .await
-                .map_err(Stop::from)
-        }
-    };
-    let absent = observed.secret.is_none() && observed.status.secret.is_none();
-    let seen = if absent { Seen::Absent } else { Seen::Unknown };
-    let Some(rollout) = &recipe.rollout else {
-        return match attempt(seen, Intent::NotNeeded).await? {
-            Written::Done(outcome) => Ok((outcome, Before::Nothing)),
-            Written::NamespaceTerminating => Err(Stop::Terminating),
-            Written::AskFirst { .. } => Err(Stop::Cluster(ClusterError::Conflict)),
-        };
-    };
-    match attempt(seen, Intent::Recorded(None)).await? {
-        Written::Done(outcome) => Ok((outcome, Before::Nothing)),
-        Written::NamespaceTerminating => Err(Stop::Terminating),
-        Written::AskFirst {
-            revision,
-            live_revision,
-            live,
-        } => {
-            record_intent(
-                context,
-                observed,
-                rollout,
-                recipe,
-                &revision,
-                live_revision.as_ref(),
-                &live,
-            )
-            .await?;
-            match attempt(Seen::Live(live), Intent::Recorded(Some(revision))).await? {
-                Written::Done(outcome) => Ok((outcome, Before::Recorded)),
-                Written::NamespaceTerminating => Err(Stop::Terminating),
-                // The Secret changed between the two: the next pass records what is true then.
-                Written::AskFirst { .. } => Err(Stop::Cluster(ClusterError::Conflict)),
-            }
-        }
-    }
-}
-
-/// Which workloads run with which revision, and which they shall run with, before bytes change.
-async fn record_intent(
-    context: &Context,
-    observed: &Observed,
-    rollout: &crate::core::recipe::RolloutRecipe,
-    recipe: &Recipe,
-    next: &Revision,
-    live_revision: Option<&Revision>,
-    live: &LiveSecret,
-) -> Result<(), Stop> {
-    let (claim, live_word) = (observed.claim(recipe), live_revision.map(Revision::as_str));
-    let change = enrol::change(&live.head.meta, &claim, live_word, next.as_str());
-    let enrolment = enrol::list(context, observed, rollout, &recipe.target, &change)
-        .await
-        .map_err(Stop::Cluster)?;
-    let now = context.now();
-    let (before, after) = {
-        let _place = context.writes.acquire().await;
-        let update = context
-            .statuses
-            .update(&observed.key, &observed.uid, |_, status| {
-                enrolment.record(status, &recipe.target.name, now)
-            });
-        update.await.map_err(Stop::Status)?
-    };
-    // No later status differs from this one in what is told here: that a rollout begins, or why none does.
-    report::announce(context, &observed.key, &observed.uid, &before, &after).await;
-    enrolment.wake(context, &observed.key.namespace);
-    Ok(())
-}
-
 /// After a write without a recorded intent the bytes in use are those that are there now.
 fn settled_change(outcome: &Outcome) -> Change<'_> {
     let created = outcome.what == What::Created;
@@ -306,35 +203,6 @@ fn settled_change(outcome: &Outcome) -> Change<'_> {
         replaced_at: None,
         next_left_at: None,
     }
-}
-
-/// Counts and tells what was written.
-fn book(
-    context: &Context,
-    observed: &Observed,
-    recipe: &Recipe,
-    outcome: &Outcome,
-    sources: &[SourceStatus],
-) {
-    if outcome.undid {
-        let now = context.now();
-        context.remember(&observed.key, |memory| memory.repairs.record(now));
-    }
-    let op = match outcome.what {
-        What::Unchanged => return,
-        What::Created => "create",
-        What::Updated | What::Repaired => "update",
-        What::MetadataOnly | What::Restored => "patch",
-    };
-    context.metrics.secret_written(op);
-    audit::secret_written(audit::SecretWrite {
-        namespace: &observed.key.namespace,
-        binding: &observed.key.name,
-        secret: &recipe.target.name,
-        op,
-        revision: outcome.revision.as_str(),
-        sources,
-    });
 }
 
 fn notes<'a>(recipe: &Recipe, rendered: &'a Rendered) -> impl Iterator<Item = String> + use<'a> {

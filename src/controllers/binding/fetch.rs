@@ -1,7 +1,7 @@
 //! Fetch: all reads of a pass at once, each checked against the policies before and after.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use crate::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
         reference::parse_reference,
     },
-    source::{Caller, Freshness, Hub, Lane, Reading},
+    source::{Caller, Freshness, Hub, Lane, Reading, Standing},
 };
 
 /// Refreshes that are asked for one after the other, as `kubectl annotate --all` does, share a read.
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
             let Some(missed) = current(&name) else {
                 continue;
             };
-            if !self.has_left(&name, &missed).await? {
+            if !self.has_left(&name, &missed, &ask.tags).await? {
                 asks.insert(name, missed);
             }
         }
@@ -202,11 +202,12 @@ impl<'a> Reader<'a> {
             .iter()
             .map(|(name, ask)| async move { (name, ask, self.read(ask).await) });
         let mut members = Vec::new();
-        for (name, ask, result) in join_all(reads).await {
+        for (name, member, result) in join_all(reads).await {
             match result {
                 Ok(entry) => members.push(entry),
                 // Listings show for minutes what is gone.
-                Err(finding) if is_gone(&finding) && self.has_left(name, ask).await? => {}
+                Err(finding)
+                    if is_gone(&finding) && self.has_left(name, member, &ask.tags).await? => {}
                 Err(finding) => return Err(finding),
             }
         }
@@ -219,20 +220,26 @@ impl<'a> Reader<'a> {
         let known = self.observed.status.sources.iter();
         known
             .map(|source| &source.secret)
-            .filter(|name| {
-                ask.tags.is_empty() && name.starts_with(&ask.prefix) && !listed.contains_key(*name)
-            })
+            .filter(|name| name.starts_with(&ask.prefix) && !listed.contains_key(*name))
             .cloned()
             .collect()
     }
 
-    /// True when AWS said twice, some time apart, that a member is deleted.
-    async fn has_left(&self, name: &str, ask: &EntryAsk) -> Result<bool, Finding> {
-        let exists = self.hub.exists(ask).await;
-        let exists = exists.map_err(|finding| self.denied(ask, finding))?;
+    /// True when AWS said twice, some time apart, that a member is deleted, or once that it lacks a tag.
+    async fn has_left(
+        &self,
+        name: &str,
+        ask: &EntryAsk,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<bool, Finding> {
+        let standing = self.hub.standing(ask, tags).await;
+        let standing = standing.map_err(|finding| self.denied(ask, finding))?;
+        if standing == Standing::OtherTags {
+            return Ok(true);
+        }
         let now = Instant::now();
         let again = self.context.remember(&self.observed.key, |memory| {
-            if exists {
+            if standing == Standing::There {
                 memory.vanished.remove(name);
                 return None;
             }

@@ -40,7 +40,8 @@ pub fn follow(
 pub fn is_followed(outcome: &Result<Applied, Stop>, read: Option<&Read>) -> bool {
     let settled = match outcome {
         Ok(applied) => applied.conflict.is_none() && !applied.former_in_use,
-        Err(Stop::Rejected(_)) => true,
+        // The window opens without anything having moved.
+        Err(Stop::Rejected(finding)) => finding.reason != Reason::WaitingForWindow,
         Err(Stop::Failed(finding)) => schedule::class(finding.reason) == Class::Invalid,
         Err(_) => false,
     };

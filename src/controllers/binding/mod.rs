@@ -2,6 +2,8 @@
 
 mod acceptance;
 mod apply;
+mod back;
+mod companion;
 mod failover;
 mod fetch;
 mod finalizer;
@@ -10,11 +12,13 @@ mod former;
 mod gatekeeper;
 mod identity;
 mod observe;
+mod rejected;
 mod report;
 mod restore;
 mod versions;
+mod write;
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use super::context::Context;
 use crate::{
@@ -23,6 +27,8 @@ use crate::{
 };
 
 pub use apply::Applied;
+pub use back::Restored;
+pub use companion::tidy;
 pub use follow::{first_look, subscriber};
 pub use observe::Observed;
 pub use report::announce;
@@ -56,6 +62,9 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
         return finalizer::clean_up(context, &observed).await;
     }
     let recipe = decide(context, &observed);
+    if let Some(ended) = go_back(context, &observed).await {
+        return ended;
+    }
     if let Some(due) = observe::undisturbed(context, &observed, recipe.as_ref().ok()) {
         report::enrolled(context, &observed, recipe.as_ref().ok()).await;
         return due;
@@ -73,6 +82,20 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
     follow::follow(context, &observed, recipe, read.as_ref());
     let followed = follow::is_followed(&outcome, read.as_ref());
     report::report(context, &observed, recipe, outcome, followed, started).await
+}
+
+/// A rollback that is open is brought to its end, also of a binding that was suspended meanwhile. None: there is
+/// none. Else when the binding is due again.
+async fn go_back(context: &Context, observed: &Observed) -> Option<Option<Instant>> {
+    let spec = observed.spec.as_ref().ok()?;
+    let (namespace, name) = (&observed.key.namespace, &observed.key.name);
+    let recipe = parse(namespace, name, spec, &context.settings.parse).ok()?;
+    let stop = back::go_back(context, observed, &recipe).await?;
+    if let Stop::Later(at) = stop {
+        return Some(Some(at));
+    }
+    let started = Instant::now();
+    Some(report::report(context, observed, Some(&recipe), Err(stop), false, started).await)
 }
 
 async fn pass(
@@ -99,23 +122,33 @@ async fn carry(
     recipe: &Recipe,
     read: &fetch::Read,
 ) -> Result<Applied, Stop> {
-    acceptance::accept(context, observed, recipe, read).await?;
-    match candidate(recipe, read) {
-        Ok(rendered) => apply::apply(context, observed, recipe, read, &rendered).await,
-        Err(stop) => {
+    let (read, rendered) = match candidate(context, observed, recipe, read).await {
+        Ok(candidate) => candidate,
+        Err(stop @ (Stop::Failed(_) | Stop::Rejected(_))) => {
             let restored = restore::restore(context, observed, recipe, read).await;
             context.remember(&observed.key, |memory| memory.restored = restored);
-            Err(stop)
+            return Err(stop);
         }
-    }
+        Err(stop) => return Err(stop),
+    };
+    apply::apply(context, observed, recipe, &read, &rendered).await
 }
 
-/// The complete data, if it may be written.
-fn candidate(recipe: &Recipe, read: &fetch::Read) -> Result<Rendered, Stop> {
-    let rendered = render::render(recipe, &read.values).map_err(Stop::Failed)?;
+/// The versions and the complete data, if they may be written.
+async fn candidate<'a>(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    read: &'a fetch::Read,
+) -> Result<(Cow<'a, fetch::Read>, Rendered), Stop> {
+    let judged = rejected::judge(context, observed, recipe, read).await?;
+    acceptance::accept(context, observed, recipe, &judged.read).await?;
+    let rendered = render::render(recipe, &judged.read.values).map_err(Stop::Failed)?;
     gate::check_with_origins(&recipe.gate, &rendered.data, &rendered.origins)
         .map_err(Stop::Rejected)?;
-    Ok(rendered)
+    let revision = apply::revision_of(context, observed, recipe, &rendered);
+    judged.refuse(context, observed, &revision)?;
+    Ok((judged.read, rendered))
 }
 
 fn decide(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {

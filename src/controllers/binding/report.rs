@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Applied, Observed, Stop, apply};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Applied, Observed, Restored, Stop, apply, companion};
 use crate::{
     api::{
         Reason,
@@ -22,6 +24,9 @@ use crate::{
 /// Refresh interval that retries are bounded by when the spec gives none.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 
+/// Past the opening of a window, whose time is told in whole seconds.
+const AFTER_OPENING: Duration = Duration::from_secs(1);
+
 /// Writes the status and plans the next pass; `followed`: the sweep asks for it.
 pub async fn report(
     context: &Context,
@@ -34,6 +39,7 @@ pub async fn report(
     let interval = recipe.map_or(DEFAULT_INTERVAL, |recipe| recipe.refresh_interval);
     let delay = match &outcome {
         Ok(applied) => after_success(context, observed, applied, interval),
+        Err(_) if opens(&outcome).is_some() => opens(&outcome),
         Err(stop) => after_stop(context, observed, stop, interval)?,
     };
     measure(context, &outcome, started);
@@ -58,12 +64,32 @@ pub async fn report(
             Some(schedule::retry_delay(class, attempt, interval, None))
         }
     };
-    let due = delay.map(|delay| Instant::now() + context.jittered(delay));
+    let spread = |delay| match opens(&outcome) {
+        Some(opens) if opens == delay => delay,
+        _ => context.jittered(delay),
+    };
+    let due = delay.map(|delay| Instant::now() + spread(delay));
     context.remember(&observed.key, |memory| {
         memory.due = due;
         memory.passed = true;
     });
     due
+}
+
+/// How long a new value waits for its window: to the moment, unlike a retry.
+fn opens(outcome: &Result<Applied, Stop>) -> Option<Duration> {
+    match outcome {
+        Err(Stop::Rejected(finding)) if finding.reason == Reason::WaitingForWindow => {
+            Some(finding.retry_after? + AFTER_OPENING)
+        }
+        _ => None,
+    }
+}
+
+/// Whether time alone has it tried again: what waits for a window or for another version says so itself.
+fn is_tried_again(outcome: &Result<Applied, Stop>) -> bool {
+    let waits = [Reason::WaitingForWindow, Reason::RolledBack];
+    !matches!(outcome, Err(Stop::Rejected(finding)) if waits.contains(&finding.reason))
 }
 
 /// Records consumers that have come or gone while everything else is as it was.
@@ -150,12 +176,13 @@ async fn write(
     delay: Option<Duration>,
 ) -> Result<Status, ReportError> {
     let now = context.now();
+    let next_try = delay.filter(|_| is_tried_again(outcome));
     let part = |outcome| Pass {
         generation: observed.generation,
         outcome,
         now,
         stale_after: recipe.map_or(Duration::from_secs(3600), |recipe| recipe.stale_after),
-        next_try: delay,
+        next_try,
         refresh: observed.refresh.clone(),
     };
     let restored = context.remember(&observed.key, |memory| memory.restored.take());
@@ -170,7 +197,9 @@ async fn write(
             }
             Err(_) => conditions::after_pass(status, &part(Outcome::Suspended)),
         };
-        next.secret = restored.clone().or(next.secret);
+        if let Some(restored) = &restored {
+            put_back(&mut next, restored, now);
+        }
         next
     };
     let update = async {
@@ -190,7 +219,18 @@ async fn write(
     } else {
         enrol::wake_open(context, &observed.key.namespace, &status);
     }
+    companion::tidy(context, &observed.key, &status).await;
     Ok(status)
+}
+
+fn put_back(next: &mut Status, restored: &Restored, now: jiff::Timestamp) {
+    let before = next.secret.replace(restored.secret.clone());
+    if before.is_some_and(|before| before.revision != restored.secret.revision) {
+        next.last_change_time = Some(Time(now));
+    }
+    if let Some(sources) = &restored.sources {
+        next.sources.clone_from(sources);
+    }
 }
 
 fn in_sync<'a>(

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Observed, Stop, apply, fetch::Read};
+use super::{Observed, Restored, Stop, apply, fetch::Read};
 use crate::{
-    api::status::SecretStatus,
     controllers::context::Context,
     core::{Entry, EntryAsk, Fetched, Recipe, VersionSelector, reference::parse_reference, render},
     source::Freshness,
@@ -18,7 +17,7 @@ pub async fn restore(
     observed: &Observed,
     recipe: &Recipe,
     read: &Read,
-) -> Option<SecretStatus> {
+) -> Option<Restored> {
     let recorded = observed
         .status
         .secret
@@ -33,7 +32,7 @@ pub async fn restore(
         return None;
     }
     let earlier = Read {
-        values: recorded_versions(observed, read).await?,
+        values: at_recorded_versions(observed, read, |_| true).await?,
         ..read.clone()
     };
     let rendered = render::render(recipe, &earlier.values).ok()?;
@@ -43,7 +42,10 @@ pub async fn restore(
     match apply::apply(context, observed, recipe, &earlier, &rendered).await {
         Ok(applied) => {
             tracing::info!(binding = %observed.key, "the last good bytes were put back");
-            Some(applied.secret)
+            Some(Restored {
+                secret: applied.secret,
+                sources: None,
+            })
         }
         Err(Stop::Failed(finding)) => {
             tracing::warn!(binding = %observed.key, %finding, "the last good bytes could not be put back");
@@ -53,12 +55,19 @@ pub async fn restore(
     }
 }
 
-/// What was read, with every entry at the version that the status records for it.
-async fn recorded_versions(observed: &Observed, read: &Read) -> Option<Fetched> {
+/// What was read, with the entries whose version `chosen` picks at the version that the status records for them.
+pub async fn at_recorded_versions(
+    observed: &Observed,
+    read: &Read,
+    chosen: impl Fn(&str) -> bool,
+) -> Option<Fetched> {
     let mut earlier = Fetched::default();
     for (ask, result) in &read.values.entries {
         let entry = match result {
-            Ok(entry) => Ok(at_recorded_version(observed, read, entry).await?),
+            Ok(entry) if chosen(&entry.version_id) => {
+                Ok(at_recorded_version(observed, read, entry).await?)
+            }
+            Ok(entry) => Ok(Arc::clone(entry)),
             Err(finding) => Err(finding.clone()),
         };
         earlier.entries.insert(ask.clone(), entry);
@@ -66,7 +75,10 @@ async fn recorded_versions(observed: &Observed, read: &Read) -> Option<Fetched> 
     for (ask, result) in &read.values.listings {
         let mut members = Vec::new();
         for entry in result.as_ref().ok()? {
-            members.push(at_recorded_version(observed, read, entry).await?);
+            members.push(match chosen(&entry.version_id) {
+                true => at_recorded_version(observed, read, entry).await?,
+                false => Arc::clone(entry),
+            });
         }
         earlier.listings.insert(ask.clone(), Ok(members));
     }

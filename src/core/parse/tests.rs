@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::binding::{CreationPolicy, Decode, DeletionPolicy, KeyCase, WorkloadKind};
 use crate::core::recipe::GroupSource;
+use crate::core::recipe::WorkloadSelection;
 use crate::core::{SecretId, VersionSelector};
 
 const ID: &str = "0b54c9c9-35a1-4d6f-9d2c-0f0d8f3b4f10";

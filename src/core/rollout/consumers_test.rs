@@ -8,6 +8,10 @@ fn recipe(targets: Vec<WorkloadSelection>) -> RolloutRecipe {
     RolloutRecipe {
         targets,
         timeout: Duration::from_secs(600),
+        order: Default::default(),
+        on_failure: Default::default(),
+        min_interval: Duration::ZERO,
+        windows: vec![],
     }
 }
 

@@ -11,11 +11,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    cause::ContainerReport,
     consumers::Consumer,
     marker,
-    workload::{Kind, Markers, Workload},
+    workload::{Kind, MOUNTS, Markers, Workload},
 };
-use crate::api::status::{RolloutState, RolloutStatus};
+use crate::{
+    api::status::{RolloutState, RolloutStatus},
+    core::recipe::RolloutRecipe,
+};
 
 /// How much later than a write a pod may have been created and still count as older: the times come
 /// from API servers whose clocks need not agree.
@@ -52,6 +56,16 @@ pub struct PodInfo {
     pub started: Option<Timestamp>,
     /// Our annotations on it, copied from the template it was made from.
     pub markers: Markers,
+    /// Its uid, a precondition of its deletion.
+    pub uid: String,
+    /// Its condition Ready.
+    pub ready: bool,
+    /// It is being deleted.
+    pub leaving: bool,
+    /// Why no node takes it; empty: one did.
+    pub unscheduled: String,
+    /// Its containers, init containers first.
+    pub containers: Vec<ContainerReport>,
 }
 
 /// Pods by kind and name of their workload. A workload that is not in it has none.
@@ -110,6 +124,24 @@ pub fn plan_intent(
         .collect()
 }
 
+/// Has workloads that are well say what a person should know all the same.
+pub fn add_cautions(
+    entries: &mut [RolloutStatus],
+    consumers: &[Consumer<'_>],
+    secret: &str,
+    rollout: &RolloutRecipe,
+) {
+    for (entry, consumer) in entries.iter_mut().zip(consumers) {
+        let Consumer::Rolled(workload) = consumer else {
+            continue;
+        };
+        let said = entry.message.is_empty() || entry.message.contains(MOUNTS);
+        if entry.state == RolloutState::Healthy && said {
+            entry.message = workload.caution(secret, rollout);
+        }
+    }
+}
+
 /// The entry about this very object: same kind, name and uid.
 fn known<'a>(previous: &'a [RolloutStatus], workload: &Workload) -> Option<&'a RolloutStatus> {
     previous.iter().find(|e| {
@@ -119,7 +151,28 @@ fn known<'a>(previous: &'a [RolloutStatus], workload: &Workload) -> Option<&'a R
 
 /// Pods of more than one revision may be about.
 fn is_open(entry: &RolloutStatus) -> bool {
-    entry.delivered != entry.wanted || entry.state != RolloutState::Healthy
+    entry.delivered != entry.wanted
+        || !matches!(
+            entry.state,
+            RolloutState::Healthy | RolloutState::RolledBack
+        )
+}
+
+/// True while the bytes of before may be needed again: a workload has not shown yet that it is well with those
+/// it was given. One that was unwell before, or that is not restarted, will not show it.
+pub fn needs_previous(entries: &[RolloutStatus]) -> bool {
+    entries.iter().any(|entry| match entry.state {
+        RolloutState::Skipped | RolloutState::NextRun | RolloutState::NotFound => false,
+        RolloutState::Healthy | RolloutState::RolledBack | RolloutState::AlreadyUnhealthy => {
+            entry.delivered != entry.wanted
+        }
+        RolloutState::Pending
+        | RolloutState::Progressing
+        | RolloutState::Held
+        | RolloutState::RollingBack
+        | RolloutState::RollbackFailed
+        | RolloutState::Superseded => true,
+    })
 }
 
 /// A workload never seen before. Its pods start with the live bytes, unless one of them is older
@@ -210,6 +263,13 @@ fn carry_on(
         pods,
     };
     entry.wanted = scene.text_for(text, restarts_nothing, &entry);
+    let goes_back = entry.state == RolloutState::RollingBack
+        && marker::revision_of(&entry.wanted) != entry.failed_revision;
+    if goes_back {
+        // It says why until its pods are back.
+        return entry;
+    }
+    entry.failed_revision.clear();
     let moves_on = matches!(
         entry.state,
         RolloutState::Progressing | RolloutState::Held | RolloutState::AlreadyUnhealthy
@@ -236,10 +296,14 @@ pub(super) fn absorb(
     let out = marker == expected && (marker.is_some() || wanted_is_live);
     if out {
         entry.delivered.clone_from(&entry.wanted);
-        if entry.state != RolloutState::AlreadyUnhealthy {
-            entry.state = RolloutState::Progressing;
+        match entry.state {
+            RolloutState::RollingBack => {}
+            RolloutState::AlreadyUnhealthy => entry.message.clear(),
+            _ => {
+                entry.state = RolloutState::Progressing;
+                entry.message.clear();
+            }
         }
-        entry.message.clear();
     }
     out
 }
@@ -252,7 +316,10 @@ pub(super) fn rebase(entry: &mut RolloutStatus, marker: Option<&str>) {
     if marker.is_some() || expected.is_none() || entry.delivered.is_empty() {
         return;
     }
-    let complete = entry.state == RolloutState::Healthy && entry.delivered == entry.wanted;
+    let complete = matches!(
+        entry.state,
+        RolloutState::Healthy | RolloutState::RolledBack
+    ) && entry.delivered == entry.wanted;
     entry.baseline = if complete {
         entry.delivered.clone()
     } else {

@@ -10,10 +10,13 @@
 //!    applied, then its entries are recorded through [`record::record`];
 //! 3. [`summary::summarize`] over the entries, for the column and the condition.
 
+mod back;
+pub mod cause;
 pub mod consumers;
 pub mod health;
 pub mod intent;
 pub mod marker;
+pub mod order;
 pub mod record;
 pub mod step;
 pub mod summary;
@@ -24,12 +27,16 @@ pub mod workload;
 mod testing;
 
 #[cfg(test)]
+mod back_test;
+#[cfg(test)]
 mod simulation_test;
 
+pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};
-pub use intent::{Change, PodInfo, Pods, plan_intent, pods_needed};
-pub use record::record;
-pub use step::{Claim, Step, step};
+pub use intent::{Change, PodInfo, Pods, add_cautions, needs_previous, plan_intent, pods_needed};
+pub use order::{Turn, turn};
+pub use record::{has_ended, record};
+pub use step::{Claim, Look, Step, step};
 pub use summary::{RolledOut, Summary, summarize};
 pub use workload::{Kind, Strategy, Workload};

@@ -22,7 +22,7 @@ pub fn record(
             true
         }
         Some(outcome) => {
-            let merged = merge(&rollouts[index], outcome);
+            let merged = merge(&rollouts[index], before, outcome);
             let changed = merged != rollouts[index];
             rollouts[index] = merged;
             changed
@@ -30,21 +30,78 @@ pub fn record(
     }
 }
 
-fn merge(current: &RolloutStatus, outcome: &RolloutStatus) -> RolloutStatus {
+/// True when a step has brought a workload's rollout to its end, well or not.
+pub fn has_ended(before: &RolloutStatus, after: &RolloutStatus) -> bool {
+    let open = matches!(
+        before.state,
+        RolloutState::Pending
+            | RolloutState::Progressing
+            | RolloutState::RollingBack
+            | RolloutState::AlreadyUnhealthy
+    );
+    let over = matches!(
+        after.state,
+        RolloutState::Healthy
+            | RolloutState::Held
+            | RolloutState::RolledBack
+            | RolloutState::RollbackFailed
+            | RolloutState::Superseded
+    );
+    open && over
+}
+
+fn merge(
+    current: &RolloutStatus,
+    before: &RolloutStatus,
+    outcome: &RolloutStatus,
+) -> RolloutStatus {
+    if current.wanted == before.wanted {
+        return outcome.clone();
+    }
     let mut merged = RolloutStatus {
         wanted: current.wanted.clone(),
         ..outcome.clone()
     };
     // A verdict on the old intent says nothing of the new one.
-    let moved_on = current.wanted != outcome.wanted;
-    if moved_on
-        && matches!(
-            outcome.state,
-            RolloutState::Healthy | RolloutState::Superseded
-        )
-    {
+    let verdict = matches!(
+        outcome.state,
+        RolloutState::Healthy
+            | RolloutState::Superseded
+            | RolloutState::RollingBack
+            | RolloutState::RolledBack
+            | RolloutState::RollbackFailed
+    );
+    if verdict {
         merged.state = current.state;
         merged.message.clone_from(&current.message);
+        merged.failed_revision.clone_from(&current.failed_revision);
     }
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::entry, *};
+    use RolloutState as S;
+
+    #[test]
+    fn a_rollout_ends_once() {
+        for (before, after, expected) in [
+            (S::Progressing, S::Healthy, true),
+            (S::Progressing, S::Held, true),
+            (S::Progressing, S::RollingBack, false),
+            (S::RollingBack, S::RolledBack, true),
+            (S::RollingBack, S::RollbackFailed, true),
+            (S::Pending, S::Superseded, true),
+            (S::Pending, S::Progressing, false),
+            (S::Pending, S::Skipped, false),
+            (S::AlreadyUnhealthy, S::Healthy, true),
+            (S::Held, S::Healthy, false),
+            (S::Healthy, S::Healthy, false),
+        ] {
+            let entry = |state| entry("a", "b", "b", state);
+            let ended = has_ended(&entry(before), &entry(after));
+            assert_eq!(ended, expected, "{before:?} {after:?}");
+        }
+    }
 }

@@ -5,7 +5,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{testing::*, *};
-use crate::api::status::{RolloutState, RolloutStatus};
+use crate::api::{
+    binding::OnFailure,
+    status::{RolloutState, RolloutStatus},
+};
 
 /// What the API server holds, and a journal of template writes.
 #[derive(Clone)]
@@ -94,8 +97,19 @@ impl World {
                 secret_holds_wanted: marker::revision_of(&entry.wanted) == live,
                 seen_at: at(self.now - 4),
                 timeout: Duration::from_secs(600),
+                min_interval: Duration::ZERO,
+                on_failure: OnFailure::Hold,
+                turn: Turn::Now,
+                opens: None,
+                caution: String::new(),
+                bad: None,
             };
-            let step = step(Some(&self.workload.clone()), &[claim], None, at(self.now));
+            let step = step(
+                Some(&self.workload.clone()),
+                &[claim],
+                Look::default(),
+                at(self.now),
+            );
             if let Some(markers) = step.apply {
                 self.write(|world| {
                     world.templates.push(markers.get(KEY).cloned());

@@ -6,14 +6,20 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
+    back,
+    cause::failing,
     health::{Health, Progress, health, is_rolling},
-    intent::{absorb, rebase},
+    intent::{PodInfo, absorb, rebase},
     marker,
+    order::Turn,
     verdict::{Verdict, set},
     workload::{Markers, Workload},
 };
 use crate::{
-    api::status::{RolloutState, RolloutStatus},
+    api::{
+        binding::OnFailure,
+        status::{RolloutState, RolloutStatus},
+    },
     core::duration,
 };
 
@@ -37,6 +43,27 @@ pub struct Claim<'a> {
     pub seen_at: Timestamp,
     /// `rollout.timeout`.
     pub timeout: Duration,
+    /// `rollout.minInterval`.
+    pub min_interval: Duration,
+    /// `rollout.onFailure`.
+    pub on_failure: OnFailure,
+    /// Whether it is this workload's turn among those of the binding.
+    pub turn: Turn,
+    /// When the binding's windows open; None: they are, or it has none.
+    pub opens: Option<Timestamp>,
+    /// See [`Workload::caution`].
+    pub caution: String,
+    /// When the Secret held the bytes that failed: from, until. None: it never did, or it still does.
+    pub bad: Option<(Timestamp, Timestamp)>,
+}
+
+/// What was looked at beside the workload itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look<'a> {
+    /// When it last moved.
+    pub progress: Option<&'a Progress>,
+    /// Its pods; None: they were not listed. A step that cannot do without them says so.
+    pub pods: Option<&'a [PodInfo]>,
 }
 
 /// What to do next.
@@ -49,6 +76,10 @@ pub struct Step {
     pub entries: Vec<(String, Option<RolloutStatus>)>,
     /// Ask again after this long at the latest, also when nothing is heard of the workload.
     pub requeue_after: Option<Duration>,
+    /// A pod to delete: one that cannot become ready and that its controller waits for.
+    pub delete: Option<PodInfo>,
+    /// Ask again with the pods: nothing else of this step counts.
+    pub needs_pods: bool,
 }
 
 /// Decides for one workload, over all bindings that have an entry about it.
@@ -59,14 +90,15 @@ pub struct Step {
 pub fn step(
     workload: Option<&Workload>,
     claims: &[Claim<'_>],
-    progress: Option<&Progress>,
+    look: Look<'_>,
     now: Timestamp,
 ) -> Step {
     let Some(workload) = workload else {
         return gone(claims);
     };
-    let mut scene = Scene::new(workload, claims, progress, now);
+    let mut scene = Scene::new(workload, claims, look, now);
     scene.record_what_went_out();
+    scene.replace_stale();
     scene.judge();
     scene.send();
     scene.finish()
@@ -90,7 +122,10 @@ impl Step {
         let same = |((_, after), claim): (&(String, Option<RolloutStatus>), &Claim<'_>)| {
             after.as_ref() == Some(claim.entry)
         };
-        self.apply.is_none() && self.entries.iter().zip(claims).all(same)
+        self.apply.is_none()
+            && self.delete.is_none()
+            && !self.needs_pods
+            && self.entries.iter().zip(claims).all(same)
     }
 }
 
@@ -100,17 +135,21 @@ struct Scene<'a> {
     /// One for each claim; None: about an object of that name that is gone.
     entries: Vec<Option<RolloutStatus>>,
     health: Health,
-    progress: Option<&'a Progress>,
+    look: Look<'a>,
     now: Timestamp,
     apply: Option<Markers>,
     requeue: Option<Duration>,
+    delete: Option<PodInfo>,
+    needs_pods: bool,
+    /// Another text is wanted now: that is recorded before it is sent.
+    reworded: bool,
 }
 
 impl<'a> Scene<'a> {
     fn new(
         workload: &'a Workload,
         claims: &'a [Claim<'a>],
-        progress: Option<&'a Progress>,
+        look: Look<'a>,
         now: Timestamp,
     ) -> Self {
         let entries = claims
@@ -122,10 +161,13 @@ impl<'a> Scene<'a> {
             claims,
             entries,
             health: health(workload),
-            progress,
+            look,
             now,
             apply: None,
             requeue: None,
+            delete: None,
+            needs_pods: false,
+            reworded: false,
         }
     }
 
@@ -142,15 +184,40 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// On the way back: pods that started while the Secret held the bytes that failed are not the ones of before.
+    fn replace_stale(&mut self) {
+        for (claim, entry) in pairs(self.claims, &mut self.entries) {
+            if !back::may_be_stale(claim, entry) {
+                continue;
+            }
+            let Some(pods) = self.look.pods else {
+                self.needs_pods = true;
+                return;
+            };
+            if let Some(text) = back::fresh_text(claim, entry, self.workload, pods) {
+                entry.wanted = text;
+                self.reworded = true;
+            }
+        }
+    }
+
     /// Entries whose marker is out: how far is it, and is it still ours?
     fn judge(&mut self) {
         let timeout = self.timeout();
-        let left = match self.progress {
+        let left = match self.look.progress {
             Some(progress) => progress.left(timeout, self.now),
             None => Some(timeout),
         };
+        let may_go_back = self
+            .claims
+            .iter()
+            .all(|claim| claim.on_failure == OnFailure::Rollback);
+        let failing = self
+            .look
+            .pods
+            .map(|pods| failing(pods, &self.workload.markers));
         for (claim, entry) in pairs(self.claims, &mut self.entries) {
-            if entry.delivered != entry.wanted {
+            if entry.delivered != entry.wanted || back::waits_for_bytes(entry) {
                 continue;
             }
             let marker = self.workload.marker(claim.key);
@@ -160,12 +227,26 @@ impl<'a> Scene<'a> {
                 marker_lost: marker != marker::expected(&entry.baseline, &entry.delivered),
                 timeout,
                 expired: left.is_none(),
+                failing: failing.as_ref(),
+                on_failure: claim.on_failure,
+                may_go_back,
+                caution: &claim.caution,
+                now: self.now,
             };
             // Before the verdict: whether a rollout was complete decides what the bare template
             // stands for.
             rebase(entry, marker);
-            verdict.pass(entry);
-            if entry.state == RolloutState::Progressing {
+            self.needs_pods |= verdict.pass(entry);
+            if entry.state == RolloutState::RollingBack && !back::waits_for_bytes(entry) {
+                match self.look.pods {
+                    Some(pods) => self.delete = back::stuck(self.workload, pods).cloned(),
+                    None => self.needs_pods |= back::can_be_stuck(self.workload),
+                }
+            }
+            if matches!(
+                entry.state,
+                RolloutState::Progressing | RolloutState::RollingBack
+            ) {
                 self.requeue = sooner(self.requeue, left);
             }
         }
@@ -173,6 +254,9 @@ impl<'a> Scene<'a> {
 
     /// Entries whose marker is due.
     fn send(&mut self) {
+        if self.needs_pods || self.reworded {
+            return;
+        }
         let due: Vec<usize> = (0..self.claims.len()).filter(|&i| self.is_due(i)).collect();
         if due.is_empty() {
             return;
@@ -182,16 +266,26 @@ impl<'a> Scene<'a> {
             self.set_all(&due, RolloutState::Skipped, &reason);
             return;
         }
+        let (back, on): (Vec<usize>, Vec<usize>) = due
+            .into_iter()
+            .partition(|&i| self.claims[i].turn == Turn::Back);
         // The Secret must hold the bytes before pods are told to read them.
-        let ready: Vec<usize> = due
-            .iter()
-            .copied()
-            .filter(|&i| self.claims[i].secret_holds_wanted)
-            .collect();
+        let back = self.with_bytes(&back);
+        if !back.is_empty() {
+            self.set(&back, RolloutState::Progressing);
+            return;
+        }
+        let on = self.whose_turn_it_is(on);
+        let ready = self.with_bytes(&on);
         let Some(oldest) = ready.iter().map(|&i| self.claims[i].seen_at).min() else {
             return;
         };
-        if let Some(wait) = self.coalescing_left(&due, oldest) {
+        if let Some(wait) = self.coalescing_left(&on, oldest) {
+            self.requeue = sooner(self.requeue, Some(wait));
+            return;
+        }
+        if let Some((wait, message)) = self.held_off(&ready) {
+            self.put_off(&ready, &message);
             self.requeue = sooner(self.requeue, Some(wait));
             return;
         }
@@ -200,6 +294,92 @@ impl<'a> Scene<'a> {
             Before::Well => self.set(&ready, RolloutState::Progressing),
             Before::Unwell => self.set(&ready, RolloutState::AlreadyUnhealthy),
         }
+    }
+
+    fn with_bytes(&self, which: &[usize]) -> Vec<usize> {
+        let holds = |i: &usize| self.claims[*i].secret_holds_wanted;
+        which.iter().copied().filter(holds).collect()
+    }
+
+    /// Those that may be restarted as far as their binding's other workloads go; the others say what they wait for.
+    fn whose_turn_it_is(&mut self, due: Vec<usize>) -> Vec<usize> {
+        let mut now = Vec::new();
+        let label = self.workload.label();
+        for i in due {
+            let message = match &self.claims[i].turn {
+                Turn::Now | Turn::Back => {
+                    now.push(i);
+                    continue;
+                }
+                Turn::After(other) => {
+                    format!("{label} is restarted when {other} is healthy.")
+                }
+                Turn::Stopped(other) => format!(
+                    "{label} is not restarted: {other} did not become healthy with this value."
+                ),
+            };
+            self.put_off(&[i], &message);
+        }
+        now
+    }
+
+    /// What waits for its marker says why. In the middle of our own rollout it stays in the middle of it.
+    fn put_off(&mut self, which: &[usize], message: &str) {
+        for &i in which {
+            if let Some(entry) = self.entries[i].as_mut() {
+                let own = matches!(
+                    entry.state,
+                    RolloutState::Progressing | RolloutState::Held | RolloutState::AlreadyUnhealthy
+                );
+                let state = if own {
+                    entry.state
+                } else {
+                    RolloutState::Pending
+                };
+                set(entry, state, message.to_owned());
+            }
+        }
+    }
+
+    /// Back to pods that still run, in the middle of our own rollout: nothing is restarted by that.
+    fn turns_back(&self, i: usize) -> bool {
+        self.entries[i].as_ref().is_some_and(|entry| {
+            entry.state == RolloutState::Progressing
+                && marker::expected(&entry.baseline, &entry.wanted).is_none()
+        })
+    }
+
+    /// How long the markers of `ready` must wait for a pause between restarts, or for the window of another
+    /// binding that rolls this workload; and what to say meanwhile. A binding's own window was open when its bytes
+    /// were written: what has begun is brought to its end.
+    fn held_off(&self, ready: &[usize]) -> Option<(Duration, String)> {
+        let others = (0..self.claims.len()).filter(|i| !ready.contains(i));
+        let closed = others.filter_map(|i| Some((self.claims[i].opens?, self.claims[i].binding)));
+        let label = self.workload.label();
+        if let Some((opens, binding)) = closed.max() {
+            let wait = Duration::try_from(opens.duration_since(self.now)).unwrap_or_default();
+            let message = format!(
+                "{label} is restarted when the window of binding \"{binding}\" opens, at {opens}."
+            );
+            return Some((wait.max(Duration::from_secs(1)), message));
+        }
+        if ready.iter().all(|&i| self.turns_back(i)) {
+            return None;
+        }
+        let started = self.entries.iter().flatten();
+        let last = started
+            .filter_map(|e| e.started_at.as_ref())
+            .map(|t| t.0)
+            .max()?;
+        let pause = self.claims.iter().map(|c| c.min_interval).max()?;
+        // A clock that was put back must not make it wait longer than once.
+        let passed = Duration::try_from(self.now.duration_since(last)).unwrap_or(pause);
+        let wait = pause.checked_sub(passed).filter(|left| !left.is_zero())?;
+        let message = format!(
+            "{label} was restarted less than {} ago (minInterval); it is restarted again after that.",
+            duration::human(pause)
+        );
+        Some((wait, message))
     }
 
     fn is_due(&self, i: usize) -> bool {
@@ -270,7 +450,7 @@ impl<'a> Scene<'a> {
     /// bindings that are gone (to take one off would restart the pods).
     fn set(&mut self, ready: &[usize], state: RolloutState) {
         let mut markers = self.workload.markers.clone();
-        let message = match state {
+        let message = match &state {
             RolloutState::AlreadyUnhealthy => format!(
                 "{} was unhealthy before the change; it was restarted all the same.",
                 self.workload.label()
@@ -287,10 +467,12 @@ impl<'a> Scene<'a> {
                 None => markers.remove(key),
             };
             entry.delivered.clone_from(&entry.wanted);
-            entry.state = state;
             entry.started_at = Some(whole_seconds(self.now));
             entry.template_hash.clone_from(&self.workload.template_hash);
-            entry.message.clone_from(&message);
+            // One that failed says so until its pods are back.
+            if entry.state != RolloutState::RollingBack {
+                set(entry, state, message.clone());
+            }
         }
         self.apply = (markers != self.workload.markers).then_some(markers);
         self.requeue = sooner(self.requeue, Some(self.timeout()));
@@ -302,6 +484,8 @@ impl<'a> Scene<'a> {
             apply: self.apply,
             entries: names.zip(self.entries).collect(),
             requeue_after: self.requeue,
+            delete: self.delete,
+            needs_pods: self.needs_pods,
         }
     }
 }

@@ -21,7 +21,18 @@ fn claim(entry: &RolloutStatus) -> Claim<'_> {
         secret_holds_wanted: true,
         seen_at: at(0),
         timeout: TIMEOUT,
+        min_interval: Duration::ZERO,
+        on_failure: OnFailure::Hold,
+        turn: Turn::Now,
+        opens: None,
+        caution: String::new(),
+        bad: None,
     }
+}
+
+/// Nothing was looked at but the workload.
+fn nothing() -> Look<'static> {
+    Look::default()
 }
 
 fn one(
@@ -29,7 +40,11 @@ fn one(
     entry: &RolloutStatus,
     now: i64,
 ) -> (Option<Markers>, RolloutStatus, Option<Duration>) {
-    let step = step(Some(workload), &[claim(entry)], None, at(now));
+    let look = Look {
+        pods: Some(&[]),
+        ..nothing()
+    };
+    let step = step(Some(workload), &[claim(entry)], look, at(now));
     let entry = step.entries.into_iter().next().unwrap().1.unwrap();
     (step.apply, entry, step.requeue_after)
 }
@@ -72,7 +87,7 @@ fn the_marker_must_not_go_out_before_the_secret_holds_the_wanted_bytes() {
         secret_holds_wanted: false,
         ..claim(&due)
     };
-    let step = step(Some(&deployment()), &[early], None, at(999));
+    let step = step(Some(&deployment()), &[early], nothing(), at(999));
     assert_eq!(step.apply, None);
     assert_eq!(step.entries, [("ai".to_owned(), Some(due))]);
 }
@@ -101,7 +116,7 @@ fn a_marker_that_is_missing_before_the_secret_is_written_was_not_removed_by_us()
         secret_holds_wanted: false,
         ..claim(&back)
     };
-    let step = step(Some(&deployment()), &[early], None, at(9));
+    let step = step(Some(&deployment()), &[early], nothing(), at(9));
     assert_eq!(step.entries, [("ai".to_owned(), Some(back))]);
 }
 
@@ -152,11 +167,11 @@ fn several_bindings_changing_together_cause_one_restart() {
     let w = deployment();
     // 3 s since the newest intent, written or not.
     for (seen, holds, now, left) in [(2, true, 4, 1), (2, false, 4, 1), (14, true, 14, 1)] {
-        let step = step(Some(&w), &both(seen, holds), None, at(now));
+        let step = step(Some(&w), &both(seen, holds), nothing(), at(now));
         assert_eq!(step.apply, None, "{seen} {now}");
         assert_eq!(step.requeue_after, Some(Duration::from_secs(left)));
     }
-    let together = step(Some(&w), &both(2, true), None, at(5));
+    let together = step(Some(&w), &both(2, true), nothing(), at(5));
     assert_eq!(together.apply, markers(&[(other, "b"), (KEY, "b")]));
     assert!(
         together
@@ -165,12 +180,12 @@ fn several_bindings_changing_together_cause_one_restart() {
             .all(|(_, e)| e.as_ref().unwrap().delivered == "b")
     );
     // A Secret that is not written does not hold the other back, and its marker stays away.
-    let alone = step(Some(&w), &both(2, false), None, at(5));
+    let alone = step(Some(&w), &both(2, false), nothing(), at(5));
     assert_eq!(alone.apply, markers(&[(KEY, "b")]));
     assert_eq!(alone.entries[1].1.as_ref().unwrap(), &due);
     // Intents that keep coming wait 15 s at most.
     assert!(
-        step(Some(&w), &both(15, true), None, at(15))
+        step(Some(&w), &both(15, true), nothing(), at(15))
             .apply
             .is_some()
     );
@@ -266,12 +281,21 @@ fn held_on_progress_deadline_exceeded_or_timeout_and_healthy_when_it_recovers() 
     let known = sent("a", "b", Progressing);
     let held = one(&exceeded(marked("b")), &known, 9).1;
     assert_eq!(held.state, Held);
-    assert!(held.message.contains("Deployment/ai did not become healthy (ProgressDeadlineExceeded): 1 of 3 pods updated, 3 available. Nothing was undone."));
+    assert!(held.message.contains("Deployment/ai did not become healthy (ProgressDeadlineExceeded; no new pod could be made: a quota or an admission rule): 1 of 3 pods updated, 3 available. Nothing was undone."));
 
     let slow = rolling(marked("b"));
     let progress = Progress::observe(None, &slow, at(100));
-    let look =
-        |entry: &RolloutStatus, now| step(Some(&slow), &[claim(entry)], Some(&progress), at(now));
+    let look = |entry: &RolloutStatus, now| {
+        step(
+            Some(&slow),
+            &[claim(entry)],
+            Look {
+                progress: Some(&progress),
+                pods: Some(&[]),
+            },
+            at(now),
+        )
+    };
     let before = look(&known, 699);
     assert_eq!(before.entries[0].1.as_ref().unwrap().state, Progressing);
     assert_eq!(before.requeue_after, Some(Duration::from_secs(1)));
@@ -299,7 +323,15 @@ fn one_workload_has_one_budget_the_strictest_binding_wins() {
     };
     let w = rolling(marked("b"));
     let progress = Progress::observe(None, &w, at(0));
-    let step = step(Some(&w), &[claim(&one), strict], Some(&progress), at(30));
+    let step = step(
+        Some(&w),
+        &[claim(&one), strict],
+        Look {
+            progress: Some(&progress),
+            pods: Some(&[]),
+        },
+        at(30),
+    );
     assert_eq!(step.entries[0].1.as_ref().unwrap().state, Held);
 }
 
@@ -466,14 +498,14 @@ fn a_deleted_workloads_entry_is_dropped_a_missing_targets_stays() {
     let known = sent("a", "b", Progressing);
     let missing = entry("", "", "", NotFound);
     let claims = [claim(&known), claim(&missing)];
-    let step_gone = step(None, &claims, None, at(9));
+    let step_gone = step(None, &claims, nothing(), at(9));
     assert_eq!(step_gone.apply, None);
     assert_eq!(step_gone.entries[0].1, None);
     assert_eq!(step_gone.entries[1].1.as_ref(), Some(&missing));
     let mut recreated = deployment();
     recreated.uid = "uid-new".into();
     let due = entry("a", "a", "b", Pending);
-    let step_new = step(Some(&recreated), &[claim(&due)], None, at(9));
+    let step_new = step(Some(&recreated), &[claim(&due)], nothing(), at(9));
     assert_eq!((step_new.apply, &step_new.entries[0].1), (None, &None));
 }
 
@@ -527,7 +559,7 @@ fn an_outcome_about_another_object_is_not_recorded_and_one_that_went_goes() {
 fn a_step_is_idle_when_nothing_is_to_be_applied_or_recorded() {
     let idle = |w: Option<&Workload>, e: &RolloutStatus| {
         let claims = [claim(e)];
-        step(w, &claims, None, at(99)).is_idle(&claims)
+        step(w, &claims, nothing(), at(99)).is_idle(&claims)
     };
     let settled = sent("a", "b", Healthy);
     assert!(idle(Some(&marked("b")), &settled));

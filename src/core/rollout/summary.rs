@@ -50,8 +50,26 @@ impl Summary {
 
 /// States from the most to the least important, the word for each, and what it makes of the
 /// condition. States that are missing here count as done.
-const ORDER: [(RolloutState, &str, Option<bool>, Reason); 6] = [
+const ORDER: [(RolloutState, &str, Option<bool>, Reason); 9] = [
+    (
+        RolloutState::RollbackFailed,
+        "RollbackFailed",
+        Some(false),
+        Reason::RollbackFailed,
+    ),
+    (
+        RolloutState::RollingBack,
+        "RollingBack",
+        None,
+        Reason::Progressing,
+    ),
     (RolloutState::Held, "Held", Some(false), Reason::Held),
+    (
+        RolloutState::RolledBack,
+        "RolledBack",
+        Some(false),
+        Reason::RolledBack,
+    ),
     (
         RolloutState::NotFound,
         "NotFound",

@@ -3,7 +3,8 @@
 use super::{super::testing::entry, *};
 
 use RolloutState::{
-    AlreadyUnhealthy, Healthy, Held, NextRun, NotFound, Pending, Progressing, Skipped, Superseded,
+    AlreadyUnhealthy, Healthy, Held, NextRun, NotFound, Pending, Progressing, RollbackFailed,
+    RolledBack, RollingBack, Skipped, Superseded,
 };
 
 fn entries(states: &[RolloutState]) -> Vec<RolloutStatus> {
@@ -23,7 +24,25 @@ fn entries(states: &[RolloutState]) -> Vec<RolloutStatus> {
 
 #[test]
 fn one_phrase_and_one_condition_with_the_most_important_fact() {
-    let rows: [(&[RolloutState], &str, &str, Reason); 12] = [
+    let rows: [(&[RolloutState], &str, &str, Reason); 15] = [
+        (
+            &[RollingBack, Held],
+            "RollingBack 0/2",
+            "Unknown",
+            Reason::Progressing,
+        ),
+        (
+            &[RolledBack, Healthy],
+            "RolledBack 1/2",
+            "False",
+            Reason::RolledBack,
+        ),
+        (
+            &[RolledBack, RollbackFailed],
+            "RollbackFailed 0/2",
+            "False",
+            Reason::RollbackFailed,
+        ),
         (&[Healthy, Healthy], "Healthy 2/2", "True", Reason::Synced),
         (&[], "Healthy 0/0", "True", Reason::Synced),
         (

@@ -38,6 +38,7 @@ pub fn workload(kind: Kind, name: &str) -> Workload {
         partition: 0,
         markers: BTreeMap::new(),
         secrets: ["ai".to_owned()].into(),
+        mounted: Default::default(),
         selector: format!("app={name}"),
         template_hash: "t1".into(),
         numbers: Numbers {
@@ -104,5 +105,6 @@ pub fn pod(created: i64, started: i64, marker: Option<&str>) -> PodInfo {
             .map(|text| (KEY.to_owned(), text.to_owned()))
             .into_iter()
             .collect(),
+        ..PodInfo::default()
     }
 }

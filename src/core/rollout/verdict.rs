@@ -2,11 +2,20 @@
 
 use std::time::Duration;
 
-use super::{health::Health, workload::Workload};
+use jiff::Timestamp;
+
+use super::{cause::Failing, health::Health, marker, workload::Workload};
 use crate::{
-    api::status::{RolloutState, RolloutStatus},
+    api::{
+        binding::OnFailure,
+        status::{RolloutState, RolloutStatus},
+    },
     core::duration,
 };
+
+/// Ends what a workload says that goes back, and what it says when it is there.
+const BEING_RESTORED: &str = "the previous value is being restored";
+const WAS_RESTORED: &str = "the previous value was restored";
 
 /// The verdict on an entry whose marker is out.
 pub(super) struct Verdict<'a> {
@@ -18,44 +27,126 @@ pub(super) struct Verdict<'a> {
     pub timeout: Duration,
     /// `timeout` has passed without progress.
     pub expired: bool,
+    /// What its pods said; None: they were not listed.
+    pub failing: Option<&'a Failing>,
+    /// What the binding wants.
+    pub on_failure: OnFailure,
+    /// So do all others that roll this workload.
+    pub may_go_back: bool,
+    /// See [`Workload::caution`].
+    pub caution: &'a str,
+    /// For how long it took.
+    pub now: Timestamp,
 }
 
 impl Verdict<'_> {
-    /// Moves `entry` to the state it is in now.
-    pub(super) fn pass(&self, entry: &mut RolloutStatus) {
+    /// Moves `entry` to the state it is in now. True: it has failed, and the pods must be listed to tell why.
+    pub(super) fn pass(&self, entry: &mut RolloutStatus) -> bool {
         if self.workload.opted_out {
             if let Health::Skipped(reason) = self.health {
                 set(entry, RolloutState::Skipped, reason.clone());
             }
-            return;
+            return false;
         }
         match entry.state {
             // Complete: what happens to the pods from now on is not the rollout's.
-            RolloutState::Healthy | RolloutState::NextRun | RolloutState::NotFound => {}
+            RolloutState::Healthy
+            | RolloutState::RolledBack
+            | RolloutState::NextRun
+            | RolloutState::NotFound => {}
             _ if self.undone(entry) => self.set_undone(entry),
-            _ if *self.health == Health::Healthy => {
-                set(entry, RolloutState::Healthy, self.partition_note());
-            }
-            RolloutState::AlreadyUnhealthy | RolloutState::Superseded => {}
+            _ if *self.health == Health::Healthy => self.complete(entry),
+            RolloutState::AlreadyUnhealthy
+            | RolloutState::Superseded
+            | RolloutState::RollbackFailed => {}
             _ if self.changed(entry) => set(entry, RolloutState::Superseded, self.superseded()),
             RolloutState::Held => {}
-            _ => self.open(entry),
+            _ => return self.open(entry),
         }
+        false
     }
 
-    fn open(&self, entry: &mut RolloutStatus) {
-        match self.health {
-            Health::Skipped(reason) => set(entry, RolloutState::Skipped, reason.clone()),
-            Health::Failed(reason) => set(entry, RolloutState::Held, self.held(reason)),
-            Health::Progressing { .. } if self.expired => {
-                let reason = format!("no progress in {}", duration::human(self.timeout));
-                set(entry, RolloutState::Held, self.held(&reason));
+    fn complete(&self, entry: &mut RolloutStatus) {
+        if entry.failed_revision.is_empty() {
+            set(entry, RolloutState::Healthy, self.lasting_note());
+            return;
+        }
+        let message = entry.message.replace(BEING_RESTORED, WAS_RESTORED);
+        set(entry, RolloutState::RolledBack, message);
+    }
+
+    fn open(&self, entry: &mut RolloutStatus) -> bool {
+        let reason = match self.health {
+            Health::Skipped(reason) => {
+                set(entry, RolloutState::Skipped, reason.clone());
+                return false;
             }
+            Health::Failed(reason) => reason.clone(),
+            Health::Progressing { .. } if self.expired => {
+                format!("no progress in {}", duration::human(self.timeout))
+            }
+            _ if entry.state == RolloutState::RollingBack => return false,
             _ => {
                 let note = self.workload.note();
                 set(entry, RolloutState::Progressing, note);
+                return false;
+            }
+        };
+        let Some(failing) = self.failing else {
+            return true;
+        };
+        let reason = format!("{reason}; {}", failing.said);
+        if entry.state == RolloutState::RollingBack {
+            set(
+                entry,
+                RolloutState::RollbackFailed,
+                self.back_failed(&reason),
+            );
+        } else if self.on_failure == OnFailure::Rollback && self.may_go_back && failing.by_value {
+            let message = self.going_back(entry, &failing.said);
+            marker::revision_of(&entry.wanted).clone_into(&mut entry.failed_revision);
+            set(entry, RolloutState::RollingBack, message);
+        } else {
+            let message = self.held(&reason, self.why_not_back(failing));
+            set(entry, RolloutState::Held, message);
+        }
+        false
+    }
+
+    /// Why a binding that asks for a rollback gets none.
+    fn why_not_back(&self, failing: &Failing) -> &'static str {
+        if self.on_failure == OnFailure::Hold {
+            return "Nothing was undone.";
+        }
+        match failing.by_value {
+            false => "Not rolled back: the value is not the cause.",
+            true => {
+                "Not rolled back: another binding that rolls this workload says onFailure: Hold."
             }
         }
+    }
+
+    fn going_back(&self, entry: &RolloutStatus, said: &str) -> String {
+        let took = entry.started_at.as_ref().map(|at| {
+            let took = Duration::try_from(self.now.duration_since(at.0)).unwrap_or_default();
+            format!(" in {}", duration::human(took))
+        });
+        format!(
+            "{} did not become healthy{} ({said}); {BEING_RESTORED}.",
+            self.workload.label(),
+            took.unwrap_or_default()
+        )
+    }
+
+    fn back_failed(&self, reason: &str) -> String {
+        let w = self.workload;
+        format!(
+            "{} did not become healthy with the previous value either ({reason}). The Secret holds the previous value; nothing more is tried. Look at: kubectl describe {}/{} -n {}. Repair the pods, or put a new value; we notice at once.",
+            w.label(),
+            w.kind.as_str().to_lowercase(),
+            w.name,
+            w.namespace
+        )
     }
 
     fn changed(&self, entry: &RolloutStatus) -> bool {
@@ -86,11 +177,11 @@ impl Verdict<'_> {
         )
     }
 
-    fn held(&self, reason: &str) -> String {
+    fn held(&self, reason: &str, undone: &str) -> String {
         let w = self.workload;
         let n = &w.numbers;
         format!(
-            "{} did not become healthy ({reason}): {} of {} pods updated, {} available. Nothing was undone. Look at: kubectl describe {}/{} -n {}. Put a corrected value, or repair the pods; we notice at once.",
+            "{} did not become healthy ({reason}): {} of {} pods updated, {} available. {undone} Look at: kubectl describe {}/{} -n {}. Put a corrected value, or repair the pods; we notice at once.",
             w.label(),
             n.updated,
             w.wanted,
@@ -101,9 +192,10 @@ impl Verdict<'_> {
         )
     }
 
-    fn partition_note(&self) -> String {
+    /// What a person should know also when all is well.
+    fn lasting_note(&self) -> String {
         match self.workload.partition {
-            0 => String::new(),
+            0 => self.caution.to_owned(),
             _ => self.workload.note(),
         }
     }

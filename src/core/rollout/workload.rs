@@ -8,7 +8,13 @@ use std::{
     fmt,
 };
 
-use crate::api::binding::WorkloadKind;
+use crate::{
+    api::binding::{OnFailure, RolloutOrder, WorkloadKind},
+    core::recipe::RolloutRecipe,
+};
+
+/// What a caution about mounted Secrets is known by.
+pub(super) const MOUNTS: &str = "mounts Secret";
 
 /// Annotations of ours on a pod template: key (with prefix) to text.
 pub type Markers = BTreeMap<String, String>;
@@ -140,6 +146,8 @@ pub struct Workload {
     /// mounted by `volumes` (projected ones too). Not `imagePullSecrets`, nor those of volume
     /// drivers: kubelet reads these at each pull or mount, so no restart is needed.
     pub secrets: BTreeSet<String>,
+    /// Those of them that are mounted: running pods see new bytes before they are restarted.
+    pub mounted: BTreeSet<String>,
     /// Label selector of its pods, as the API takes it in a query; empty for CronJobs.
     pub selector: String,
     /// Hash of the pod template without our markers.
@@ -175,6 +183,19 @@ impl Workload {
         (self.strategy == Strategy::OnDelete).then(|| {
             format!("{label} is not restarted: with updateStrategy OnDelete its pods take the value when somebody deletes them.")
         })
+    }
+
+    /// Why one workload at a time, or a way back, does not protect this one; empty: it does.
+    pub fn caution(&self, secret: &str, rollout: &RolloutRecipe) -> String {
+        let relies =
+            rollout.order == RolloutOrder::Sequential || rollout.on_failure == OnFailure::Rollback;
+        if !relies || !self.mounted.contains(secret) {
+            return String::new();
+        }
+        format!(
+            "{} {MOUNTS} \"{secret}\": its running pods see new bytes before any restart. Check them with validate.preflight, or read them by env.",
+            self.label()
+        )
     }
 
     /// What a person should know while this workload is being restarted; empty: nothing.

@@ -21,6 +21,7 @@ pub struct Fault {
     left: Option<u32>,
     skip: u32,
     whole_call: bool,
+    later_pages: bool,
     effect: Effect,
 }
 
@@ -53,6 +54,7 @@ impl Fault {
             left: None,
             skip: 0,
             whole_call: false,
+            later_pages: false,
             effect,
         }
     }
@@ -133,6 +135,13 @@ impl Fault {
         self
     }
 
+    /// Only pages that a NextToken asks for: what came before them was good.
+    #[must_use]
+    pub fn later_pages(mut self) -> Self {
+        self.later_pages = true;
+        self
+    }
+
     /// Only callers of this account.
     #[must_use]
     pub fn account(mut self, account: &str) -> Self {
@@ -172,7 +181,8 @@ impl Fault {
         let same = |wanted: &Option<String>, have: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == have)
         };
-        same(&self.operation, operation)
+        (call.is_later_page || !self.later_pages)
+            && same(&self.operation, operation)
             && same(&self.account, call.account)
             && same(&self.region, call.region)
             && self
@@ -213,6 +223,8 @@ pub(crate) struct FaultCall<'a> {
     pub account: &'a str,
     pub region: &'a str,
     pub principal: &'a str,
+    /// It asks by a NextToken.
+    pub is_later_page: bool,
 }
 
 /// What a batch does to each of its members; `None` for operations that are no batch.
@@ -307,6 +319,7 @@ mod tests {
             account: "1",
             region: "us-east-1",
             principal: "arn:aws:sts::1:assumed-role/a/s",
+            is_later_page: false,
         }
     }
 

@@ -73,6 +73,7 @@ impl OpenCall {
             account: &call.account,
             region: &call.region,
             principal: &call.principal,
+            is_later_page: incoming.is_later_page(),
         };
         let effects = world.faults.for_call(&side, &call.ids);
         let seq = world.log.begin(call);

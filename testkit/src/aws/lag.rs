@@ -14,6 +14,13 @@ impl Region {
         self.store(|store, _| store.release_list());
     }
 
+    /// From now on pages of ListSecrets hold at most `most` entries, and their tokens say how many entries came
+    /// before: an entry that comes or goes between two pages moves those behind it, so that one is listed twice
+    /// or not at all.
+    pub fn shift_pages(&self, most: usize) {
+        self.store(|store, _| store.count_pages(most));
+    }
+
     /// The next `times` reads of this entry, or all until released, see it as it is now; call it
     /// before the write that they shall miss.
     ///

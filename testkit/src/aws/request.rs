@@ -43,6 +43,12 @@ pub(crate) struct Signature {
 pub(crate) struct SignatureProblem;
 
 impl Incoming {
+    /// Whether it asks for a page after the first.
+    pub fn is_later_page(&self) -> bool {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["NextToken"].is_string()
+    }
+
     pub fn new(parts: &Parts, body: Bytes, arrived: Timestamp) -> Self {
         let header = |name: &str| text(&parts.headers, name);
         let authorization = header("authorization");

@@ -1,7 +1,7 @@
 //! ListSecrets, DescribeSecret and ListSecretVersionIds.
 
 use aws_sdk_secretsmanager::types::{Filter, SortOrderType};
-use keyferry_testkit::aws::{CURRENT, PREVIOUS, SecretValue};
+use keyferry_testkit::aws::{CURRENT, PREVIOUS, Region, SecretValue};
 
 use crate::kit::*;
 
@@ -74,6 +74,45 @@ async fn lists_come_in_pages_of_a_hundred() {
     assert_eq!(code(foreign.send().await), "InvalidNextTokenException");
     let bad = sm.list_secrets().next_token("100").send().await;
     assert_eq!(code(bad), "InvalidNextTokenException");
+}
+
+#[tokio::test]
+async fn pages_that_count_entries_shift_when_entries_come_or_go() {
+    let aws = start().await;
+    let sm = client(&aws);
+    let region = here(&aws);
+    for name in ["a", "b", "c", "d", "e"] {
+        region.create(name, "v").unwrap();
+    }
+    region.shift_pages(2);
+    let pages = |order: SortOrderType, between: fn(&Region)| {
+        let (sm, region) = (&sm, &region);
+        async move {
+            let (mut seen, mut token) = (String::new(), None::<String>);
+            for number in 0.. {
+                let call = sm.list_secrets().sort_order(order.clone());
+                let page = call.set_next_token(token).send().await.unwrap();
+                let names = page.secret_list().iter().filter_map(|s| s.name());
+                seen.extend(names.chain(["|"]));
+                token = page.next_token().map(str::to_owned);
+                if token.is_none() {
+                    break;
+                }
+                if number == 0 {
+                    between(region);
+                }
+            }
+            seen
+        }
+    };
+    let asc = || SortOrderType::Asc;
+    assert_eq!(pages(asc(), |_| {}).await, "ab|cd|e|");
+    let gone: fn(&Region) = |region| region.delete("a", 7).unwrap();
+    assert_eq!(pages(asc(), gone).await, "ab|de|", "c is nowhere");
+    let back: fn(&Region) = |region| region.restore("a").unwrap();
+    assert_eq!(pages(asc(), back).await, "bc|cd|e|", "c comes twice");
+    let new: fn(&Region) = |region| drop(region.create("f", "v").unwrap());
+    assert_eq!(pages(SortOrderType::Desc, new).await, "ed|dc|ba|");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::error::AwsError;
-use super::super::store::Secret;
+use super::super::store::{RegionStore, Secret};
 use super::{Scope, access, day, seconds};
 
 const MAX_RESULTS: usize = 100;
@@ -83,8 +83,9 @@ impl Page<'_> {
         })
     }
 
-    fn token_after(&self, seq: u64) -> String {
-        let mut bytes = (seq ^ self.fingerprint()).to_be_bytes().to_vec();
+    /// `at`: the last entry's number, or how many entries there were so far.
+    fn token_after(&self, at: u64) -> String {
+        let mut bytes = (at ^ self.fingerprint()).to_be_bytes().to_vec();
         bytes.extend(self.fingerprint().to_be_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -112,24 +113,36 @@ pub(super) fn page<'w>(
     want: &Page<'_>,
 ) -> Result<(Vec<&'w Secret>, Option<String>), AwsError> {
     check_filters(want.filters)?;
+    let position = want.position()?;
+    let store = scope.world.stores.get(&scope.caller.account, scope.region);
+    let counted = store.and_then(RegionStore::counted_pages);
     let start = if want.descending { u64::MAX } else { 0 };
-    let from = want.position()?.unwrap_or(start);
+    let begin = if counted.is_some() { 0 } else { start };
     if scope.empty_page {
-        return Ok((Vec::new(), Some(want.token_after(from))));
+        let token = want.token_after(position.unwrap_or(begin));
+        return Ok((Vec::new(), Some(token)));
     }
-    let Some(store) = scope.world.stores.get(&scope.caller.account, scope.region) else {
+    let Some(store) = store else {
         return Ok((Vec::new(), None));
     };
     let fits = |secret: &&Secret| {
         (want.with_deleted || secret.deletion.is_none())
             && want.filters.iter().all(|filter| filter.fits(secret))
     };
+    let (from, skip, size) = match counted {
+        Some(most) => (start, position.unwrap_or(0), want.size.min(most)),
+        None => (position.unwrap_or(start), 0, want.size),
+    };
+    let skipped = usize::try_from(skip).unwrap_or(usize::MAX);
     let wanted = store.listed(from, want.descending).filter(fits);
-    let mut secrets: Vec<&Secret> = wanted.take(want.size + 1).collect();
-    let more = secrets.len() > want.size;
-    secrets.truncate(want.size);
-    let last = secrets.last().map(|secret| secret.seq);
-    let next = last.filter(|_| more).map(|seq| want.token_after(seq));
+    let mut secrets: Vec<&Secret> = wanted.skip(skipped).take(size + 1).collect();
+    let more = secrets.len() > size;
+    secrets.truncate(size);
+    let last = secrets.last().map(|secret| match counted {
+        Some(_) => skip + secrets.len() as u64,
+        None => secret.seq,
+    });
+    let next = last.filter(|_| more).map(|at| want.token_after(at));
     Ok((secrets, next))
 }
 

@@ -116,6 +116,7 @@ impl<'a> Scope<'a> {
             account: &self.caller.account,
             region: self.region,
             principal: &self.caller.arn,
+            is_later_page: false,
         }
     }
 }

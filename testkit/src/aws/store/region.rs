@@ -70,6 +70,7 @@ pub(crate) struct RegionStore {
     order: BTreeMap<u64, Arc<str>>,
     next_seq: u64,
     held_list: Option<BTreeMap<u64, Secret>>,
+    counted_pages: Option<usize>,
     stale: HashMap<Arc<str>, Stale>,
 }
 
@@ -82,6 +83,7 @@ impl RegionStore {
             order: BTreeMap::new(),
             next_seq: 1,
             held_list: None,
+            counted_pages: None,
             stale: HashMap::new(),
         }
     }
@@ -224,6 +226,16 @@ impl RegionStore {
     pub fn hold_list(&mut self) {
         let all = self.secrets.values().map(|s| (s.seq, s.clone()));
         self.held_list = Some(all.collect());
+    }
+
+    /// From now on pages of lists hold at most so many secrets, and their tokens count secrets.
+    pub fn count_pages(&mut self, most: usize) {
+        self.counted_pages = Some(most);
+    }
+
+    /// How many secrets a page holds at most, where tokens count them.
+    pub fn counted_pages(&self) -> Option<usize> {
+        self.counted_pages
     }
 
     /// Lists are up to date again.

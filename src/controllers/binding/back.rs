@@ -1,0 +1,165 @@
+//! Back: a workload did not become healthy, and all agree to go back. The Secret gets the bytes of before, from the
+//! companion: AWS is not asked.
+
+use std::time::{Duration, Instant};
+
+use super::{Observed, Stop, companion, write};
+use crate::{
+    api::{
+        Reason,
+        status::{RolloutState, RolloutStatus, SecretStatus, SourceStatus},
+    },
+    controllers::{context::Context, enrol},
+    core::{
+        Finding, Recipe, Revision,
+        change::{Back, Wanted},
+        companion::Companion,
+        revision,
+        rollout::marker,
+    },
+};
+
+/// While pods go back nothing is to be done here; the workload loop tells when they are.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The Secret and its sources after bytes were put back.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The Secret.
+    pub secret: SecretStatus,
+    /// The versions its bytes are made from; None: those that the status has.
+    pub sources: Option<Vec<SourceStatus>>,
+}
+
+/// Goes back where a workload waits for that. None: none does.
+pub async fn go_back(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<Stop> {
+    let failed = observed.status.rollouts.iter().find(|e| is_going_back(e))?;
+    Some(match restore(context, observed, recipe, failed).await {
+        Ok(stop) | Err(stop) => stop,
+    })
+}
+
+fn is_going_back(entry: &RolloutStatus) -> bool {
+    entry.state == RolloutState::RollingBack
+}
+
+async fn restore(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    failed: &RolloutStatus,
+) -> Result<Stop, Stop> {
+    let claim = observed.claim(recipe);
+    let Some(kept) = companion::kept(context, &claim).await? else {
+        return nothing_to_go_back_to(context, observed, recipe).await;
+    };
+    let recorded = observed.status.secret.as_ref();
+    let restored = recorded.is_some_and(|s| s.revision == kept.revision.as_str());
+    let as_left = || {
+        let row = observed.secret.as_ref()?;
+        Some(row.resource_version == recorded?.resource_version)
+    };
+    if restored && as_left() == Some(true) {
+        return Ok(Stop::Later(Instant::now() + PAUSE));
+    }
+    let Some(bad) = Revision::parse(&failed.failed_revision) else {
+        return nothing_to_go_back_to(context, observed, recipe).await;
+    };
+    let finding = finding(&observed.status.sources, &kept);
+    let named = format!(
+        "{} is rejected.",
+        named(&moved(&observed.status.sources, &kept))
+    );
+    let wanted = Wanted {
+        claim,
+        key: &context.install_key,
+        data: &kept.data,
+        read: &[],
+        back: Some(Back {
+            sources: &kept.sources,
+            revision: &kept.revision,
+            failed: &bad,
+        }),
+        forgive: false,
+        existed: true,
+        now: context.now(),
+    };
+    let (outcome, _) = write::write(context, observed, recipe, wanted, Some(&named)).await?;
+    write::book(context, observed, recipe, &outcome, &kept.shown);
+    let secret = SecretStatus {
+        name: recipe.target.name.clone(),
+        revision: outcome.revision.as_str().to_owned(),
+        key_count: i64::try_from(kept.data.len()).unwrap_or(i64::MAX),
+        resource_version: outcome.resource_version,
+    };
+    let restored = Restored {
+        secret,
+        sources: Some(kept.shown),
+    };
+    context.remember(&observed.key, |memory| memory.restored = Some(restored));
+    Ok(Stop::Rejected(finding))
+}
+
+/// Without the bytes of before a rollback is a hold.
+async fn nothing_to_go_back_to(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+) -> Result<Stop, Stop> {
+    let now = context.now();
+    let change = |_: &_, status: &crate::api::status::ExternalSecretBindingStatus| {
+        let mut next = status.clone();
+        for entry in next.rollouts.iter_mut().filter(|e| is_going_back(e)) {
+            // One whose marker is already on its way back is seen to its end.
+            if marker::revision_of(&entry.wanted) == entry.failed_revision {
+                entry.state = RolloutState::Held;
+                entry.failed_revision.clear();
+                entry.message.push_str(" The bytes of before are not kept any more: nothing was undone. Put a corrected value; we notice at once.");
+            }
+        }
+        enrol::summed_up(&next, &recipe.target.name, None, now)
+    };
+    let update = context
+        .statuses
+        .update(&observed.key, &observed.uid, change);
+    let (before, after) = update.await.map_err(Stop::Status)?;
+    super::announce(context, &observed.key, &observed.uid, &before, &after).await;
+    Ok(Stop::Later(Instant::now() + PAUSE))
+}
+
+/// What the status says from now on about the versions that failed.
+fn finding(now: &[SourceStatus], kept: &Companion) -> Finding {
+    rejected(&moved(now, kept), now.len(), kept.revision.as_str())
+}
+
+fn moved<'a>(now: &'a [SourceStatus], kept: &Companion) -> Vec<&'a SourceStatus> {
+    now.iter().filter(|s| !kept.shown.contains(s)).collect()
+}
+
+/// Versions that were rejected, of so many sources, while a revision serves.
+pub fn rejected(moved: &[&SourceStatus], of: usize, serving: &str) -> Finding {
+    Finding::new(
+        Reason::RolledBack,
+        format!(
+            "{} was rejected: a workload did not become healthy with it. Serving revision {} ({} of {of} sources at an older version).",
+            named(moved),
+            revision::shown(serving),
+            moved.len()
+        ),
+        "Put a corrected value, or try this one again with the annotation keyferry.dev/refresh; we notice at once.",
+    )
+}
+
+fn named(moved: &[&SourceStatus]) -> String {
+    let one = |s: &&&SourceStatus| format!("Version {} of {}", shown(&s.version_id), s.secret);
+    match (moved.first().map(|s| one(&s)), moved.len()) {
+        (None, _) => "The last change".to_owned(),
+        (Some(first), 1) => first,
+        (Some(first), n) => format!("{first} and {} more", n - 1),
+    }
+}
+
+/// Eight characters tell versions apart for people.
+fn shown(version: &str) -> &str {
+    version.get(..8).unwrap_or(version)
+}

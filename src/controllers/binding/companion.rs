@@ -1,0 +1,130 @@
+//! Companion: the bytes of before are kept while a rollout is open, so that going back needs no AWS.
+
+use super::{Observed, Stop};
+use crate::{
+    api::{Reason, names::SUFFIX_PREVIOUS, status::ExternalSecretBindingStatus as Status},
+    cluster::{ClusterError, ObjectKey, secrets::Secrets},
+    controllers::context::Context,
+    core::{
+        Finding, Revision,
+        companion::{self, Companion},
+        ownership::Claim,
+        rollout,
+        write_plan::LiveSecret,
+    },
+};
+
+/// Type of the Secret.
+const TYPE: &str = "Opaque";
+
+/// Keeps the live bytes, of that revision, which are about to be replaced. Where an earlier rollout has not shown yet
+/// that it is well, the bytes of before that one stay: they are the last good ones.
+pub async fn keep(
+    context: &Context,
+    observed: &Observed,
+    claim: &Claim<'_>,
+    live: &LiveSecret,
+    revision: &Revision,
+) -> Result<(), Stop> {
+    let (binding, before) = (&observed.key, &observed.status);
+    let name = companion::name(&claim.target.name);
+    let known = is_known(context, binding, &name);
+    if known && rollout::needs_previous(&before.rollouts) {
+        return Ok(());
+    }
+    let Some(wanted) = companion::of(claim, live, revision, &before.sources) else {
+        return Ok(());
+    };
+    let _place = context.writes.acquire().await;
+    put(&context.secrets, claim, &name, &wanted).await?;
+    context.metrics.kubernetes_write("secrets", "create");
+    let mut companions = context.companions.lock();
+    companions.entry(binding.clone()).or_default().insert(name);
+    Ok(())
+}
+
+async fn put(
+    secrets: &Secrets,
+    claim: &Claim<'_>,
+    name: &str,
+    wanted: &Companion,
+) -> Result<(), Stop> {
+    let namespace = claim.namespace;
+    let created = secrets
+        .create(namespace, &wanted.meta(claim, None), TYPE, &wanted.data)
+        .await;
+    match created {
+        Ok(_) => return Ok(()),
+        Err(ClusterError::AlreadyExists) => {}
+        Err(ClusterError::NamespaceTerminating) => return Err(Stop::Terminating),
+        Err(error) => return Err(Stop::Cluster(error)),
+    }
+    let found = secrets.get_meta(namespace, name).await;
+    let found = found.map_err(Stop::Cluster)?.unwrap_or_default();
+    if !companion::is_ours(claim, &found) {
+        return Err(Stop::Failed(taken(claim, name)));
+    }
+    let meta = wanted.meta(claim, Some(&found));
+    let replaced = secrets.replace(namespace, name, &meta, TYPE, &wanted.data);
+    replaced.await.map(|_| ()).map_err(Stop::Cluster)
+}
+
+fn taken(claim: &Claim<'_>, name: &str) -> Finding {
+    Finding::new(
+        Reason::TargetConflict,
+        format!(
+            "Secret {}/{name} exists and is not keyferry's; it is where the previous bytes are kept during a rollout.",
+            claim.namespace
+        ),
+        "Remove it, or choose another target.name. Nothing was written.",
+    )
+}
+
+/// The bytes of before; None: there are none.
+pub async fn kept(context: &Context, claim: &Claim<'_>) -> Result<Option<Companion>, Stop> {
+    let name = companion::name(&claim.target.name);
+    let found = context.secrets.get(claim.namespace, &name).await;
+    let found = found.map_err(Stop::Cluster)?;
+    let ours = found.filter(|found| companion::is_ours(claim, &found.head.meta));
+    Ok(ours.and_then(Companion::parse))
+}
+
+/// Deletes what is kept once every workload is well. What cannot be deleted is tried again at the next change, and
+/// after a restart.
+pub async fn tidy(context: &Context, binding: &ObjectKey, status: &Status) {
+    if rollout::needs_previous(&status.rollouts) {
+        return;
+    }
+    let Some(names) = context.companions.lock().remove(binding) else {
+        return;
+    };
+    for name in names {
+        if let Err(error) = delete(context, binding, &name).await {
+            tracing::warn!(%binding, name, %error, "the bytes of before were not deleted, tried again later");
+            let mut companions = context.companions.lock();
+            companions.entry(binding.clone()).or_default().insert(name);
+        }
+    }
+}
+
+async fn delete(context: &Context, binding: &ObjectKey, name: &str) -> Result<(), ClusterError> {
+    let namespace = &binding.namespace;
+    let Some(meta) = context.secrets.get_meta(namespace, name).await? else {
+        return Ok(());
+    };
+    if !name.ends_with(SUFFIX_PREVIOUS) {
+        return Ok(());
+    }
+    let _place = context.writes.acquire().await;
+    if context.secrets.delete(namespace, &meta).await? {
+        context.metrics.kubernetes_write("secrets", "delete");
+    }
+    Ok(())
+}
+
+fn is_known(context: &Context, binding: &ObjectKey, name: &str) -> bool {
+    let companions = context.companions.lock();
+    companions
+        .get(binding)
+        .is_some_and(|names| names.contains(name))
+}

@@ -1,0 +1,122 @@
+//! Rejected: versions with which a workload did not become healthy are not tried again until one of them moves on, or
+//! somebody asks for it by a refresh.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::{Observed, Stop, acceptance, back, fetch::Read, restore, versions};
+use crate::{
+    api::status::SourceStatus,
+    controllers::context::Context,
+    core::{
+        Finding, Recipe,
+        annotations::{Marks, Rejected},
+        sources::version_mark,
+    },
+};
+
+/// What may be carried of a read.
+pub struct Judged<'a> {
+    /// The read, with rejected versions replaced by those of before.
+    pub read: Cow<'a, Read>,
+    /// Revisions that failed.
+    failed: Vec<String>,
+}
+
+impl Judged<'_> {
+    /// The same bytes as ones that failed, under whatever version, fail again.
+    pub fn refuse(
+        &self,
+        context: &Context,
+        observed: &Observed,
+        revision: &str,
+    ) -> Result<(), Stop> {
+        if !self.failed.iter().any(|failed| failed == revision) {
+            return Ok(());
+        }
+        let known = &observed.status.sources;
+        let finding = finding(context, observed, &self.read, |s| !known.contains(s));
+        Err(Stop::Rejected(finding))
+    }
+}
+
+/// Takes rejected versions out of a read. An entry beside them that has moved is carried with those of before; when
+/// none has, there is nothing to do.
+pub async fn judge<'a>(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    read: &'a Read,
+) -> Result<Judged<'a>, Stop> {
+    let all = |read| Judged {
+        read,
+        failed: Vec::new(),
+    };
+    let any = observed.secret.as_ref().is_some_and(|row| row.rejected);
+    if !any || observed.refresh.is_some() {
+        return Ok(all(Cow::Borrowed(read)));
+    }
+    let marks = acceptance::marks(context, observed, recipe).await?;
+    let failed = marks.rejected.iter().map(|r| r.revision.clone()).collect();
+    let key = &context.install_key;
+    let versions = versions::of(read);
+    let current: BTreeMap<String, String> = versions
+        .iter()
+        .map(|v| (v.tag(key), version_mark(key, v.version_id)))
+        .collect();
+    let standing: Vec<&Rejected> = marks
+        .rejected
+        .iter()
+        .filter(|r| r.stands(&current))
+        .collect();
+    if standing.is_empty() {
+        return Ok(Judged {
+            read: Cow::Borrowed(read),
+            failed,
+        });
+    }
+    let rejects = |mark: &str| {
+        let mut marks = standing.iter().flat_map(|r| r.versions.values());
+        marks.any(|rejected| rejected == mark)
+    };
+    let refused = || Stop::Rejected(finding(context, observed, read, |s| rejects(&s.version_id)));
+    if !others_moved(&marks, &standing, &current) {
+        return Err(refused());
+    }
+    let earlier = restore::at_recorded_versions(observed, read, |version_id| {
+        rejects(&version_mark(key, version_id))
+    });
+    match earlier.await {
+        Some(values) => Ok(Judged {
+            read: Cow::Owned(Read {
+                values,
+                ..read.clone()
+            }),
+            failed,
+        }),
+        // The versions of before are gone at AWS: the bytes that serve stay as they are.
+        None => Err(refused()),
+    }
+}
+
+fn others_moved(marks: &Marks, standing: &[&Rejected], current: &BTreeMap<String, String>) -> bool {
+    let recorded = marks.sources.versions();
+    let is_rejected = |tag: &String| standing.iter().any(|r| r.versions.contains_key(tag));
+    current
+        .iter()
+        .any(|(tag, mark)| !is_rejected(tag) && recorded.get(tag) != Some(mark))
+}
+
+/// What the status says: as it did, where it did, so that nothing is written again.
+fn finding(
+    context: &Context,
+    observed: &Observed,
+    read: &Read,
+    is_rejected: impl Fn(&SourceStatus) -> bool,
+) -> Finding {
+    let sources = &observed.status.sources;
+    let shown = versions::as_shown(context, read);
+    let moved: Vec<&SourceStatus> = shown.iter().filter(|s| is_rejected(s)).collect();
+    let serving = observed.status.secret.as_ref();
+    let serving = serving.map_or("", |secret| secret.revision.as_str());
+    back::rejected(&moved, sources.len(), serving)
+}

@@ -1,0 +1,91 @@
+//! The way back: pods that must not stay, and pods that stand in the way.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    intent::PodInfo,
+    marker,
+    order::Turn,
+    step::Claim,
+    workload::{Kind, Workload},
+};
+use crate::api::status::{RolloutState, RolloutStatus};
+
+/// Times come from several clocks, which need not agree.
+const SLACK: SignedDuration = SignedDuration::from_secs(5);
+
+/// It failed, and the Secret still holds, or is believed to hold, the bytes it failed with: the binding's loop
+/// restores those of before first.
+pub(super) fn waits_for_bytes(entry: &RolloutStatus) -> bool {
+    entry.state == RolloutState::RollingBack
+        && marker::revision_of(&entry.wanted) == entry.failed_revision
+}
+
+/// The text brings back, or leaves as they are, pods of before the failure, and the Secret has its bytes again. A
+/// text with a suffix brings back none.
+pub(super) fn may_be_stale(claim: &Claim<'_>, entry: &RolloutStatus) -> bool {
+    let over = matches!(
+        entry.state,
+        RolloutState::Healthy | RolloutState::RolledBack | RolloutState::Skipped
+    ) && entry.delivered == entry.wanted;
+    claim.turn == Turn::Back
+        && claim.secret_holds_wanted
+        && claim.bad.is_some()
+        && !over
+        && marker::revision_of(&entry.wanted) == entry.wanted
+}
+
+/// Another text for the same revision, where a pod of that template started with the bytes that failed.
+pub(super) fn fresh_text(
+    claim: &Claim<'_>,
+    entry: &RolloutStatus,
+    workload: &Workload,
+    pods: &[PodInfo],
+) -> Option<String> {
+    let expected = marker::expected(&entry.baseline, &entry.wanted);
+    let on = |pod: &PodInfo| pod.markers.get(claim.key).cloned();
+    let stale = |pod: &PodInfo| {
+        on(pod).as_deref() == expected && !pod.leaving && started_with(pod, claim.bad)
+    };
+    if !pods.iter().any(stale) {
+        return None;
+    }
+    let on_pods: Vec<String> = pods.iter().filter_map(on).collect();
+    let taken = [
+        Some(entry.wanted.as_str()),
+        workload.marker(claim.key),
+        Some(&entry.delivered),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(on_pods.iter().map(String::as_str));
+    Some(marker::fresh_text(
+        marker::revision_of(&entry.wanted),
+        taken,
+    ))
+}
+
+/// A pod that has started no container yet takes the bytes there are then.
+fn started_with(pod: &PodInfo, bad: Option<(Timestamp, Timestamp)>) -> bool {
+    let (Some(started), Some((from, until))) = (pod.started, bad) else {
+        return false;
+    };
+    let from = from.checked_sub(SLACK).unwrap_or(from);
+    let until = until.checked_add(SLACK).unwrap_or(until);
+    (from..=until).contains(&started)
+}
+
+/// A StatefulSet waits for ever for a pod that cannot become ready (Kubernetes: StatefulSet, "Forced rollback").
+pub(super) fn can_be_stuck(workload: &Workload) -> bool {
+    workload.kind == Kind::StatefulSet
+}
+
+/// The next pod of another template that is not ready, if none is leaving yet: one at a time.
+pub(super) fn stuck<'p>(workload: &Workload, pods: &'p [PodInfo]) -> Option<&'p PodInfo> {
+    if !can_be_stuck(workload) || pods.iter().any(|pod| pod.leaving) {
+        return None;
+    }
+    pods.iter()
+        .filter(|pod| !pod.ready && pod.markers != workload.markers)
+        .max_by(|a, b| a.name.cmp(&b.name))
+}

@@ -1,0 +1,463 @@
+//! The way back, and what leads to it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{cause::ContainerReport, step::*, testing::*, workload::Markers, *};
+use crate::api::{
+    binding::OnFailure::{self, Hold, Rollback},
+    status::{
+        RolloutState::{
+            self, Healthy, Held, Pending, Progressing, RollbackFailed, RolledBack, RollingBack,
+        },
+        RolloutStatus,
+    },
+};
+
+const OTHER: &str = "rollout.keyferry.dev/db";
+
+fn claim(entry: &RolloutStatus, on_failure: OnFailure, turn: Turn) -> Claim<'_> {
+    Claim {
+        binding: "ai",
+        key: KEY,
+        entry,
+        secret_holds_wanted: true,
+        seen_at: at(0),
+        timeout: Duration::from_secs(600),
+        min_interval: Duration::from_secs(30),
+        on_failure,
+        turn,
+        opens: None,
+        caution: String::new(),
+        bad: Some((at(100), at(200))),
+    }
+}
+
+fn look(pods: &[PodInfo]) -> Look<'_> {
+    Look {
+        progress: None,
+        pods: Some(pods),
+    }
+}
+
+/// The marker `b` went out at second 3.
+fn sent(state: RolloutState) -> RolloutStatus {
+    RolloutStatus {
+        started_at: Some(Time(at(3))),
+        template_hash: "t1".into(),
+        ..entry("a", "b", "b", state)
+    }
+}
+
+/// On the way back from `b` to `wanted`.
+fn going_back(delivered: &str, wanted: &str) -> RolloutStatus {
+    RolloutStatus {
+        delivered: delivered.into(),
+        wanted: wanted.into(),
+        failed_revision: "b".into(),
+        message: "It failed; the previous value is being restored.".into(),
+        ..sent(RollingBack)
+    }
+}
+
+fn crashing(name: &str, marker: Option<&str>) -> PodInfo {
+    PodInfo {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        containers: vec![ContainerReport {
+            name: "app".into(),
+            waiting: "CrashLoopBackOff".into(),
+            exit_code: Some(1),
+            restarts: 3,
+            ..ContainerReport::default()
+        }],
+        ..pod(110, 120, marker)
+    }
+}
+
+fn after(step: &Step) -> &RolloutStatus {
+    step.entries[0].1.as_ref().unwrap()
+}
+
+#[test]
+fn a_failure_needs_the_pods_and_goes_back_only_if_the_value_is_to_blame() {
+    let known = sent(Progressing);
+    let failed = exceeded(marked("b"));
+    let step_with = |pods: Option<&[PodInfo]>, on_failure| {
+        let look = Look {
+            progress: None,
+            pods,
+        };
+        step(
+            Some(&failed),
+            &[claim(&known, on_failure, Turn::Now)],
+            look,
+            at(51),
+        )
+    };
+    let blind = step_with(None, Rollback);
+    assert!(blind.needs_pods && after(&blind) == &known);
+
+    let pods = [crashing("new", Some("b"))];
+    let back = step_with(Some(&pods), Rollback);
+    assert_eq!(after(&back).state, RollingBack);
+    assert_eq!(after(&back).failed_revision, "b");
+    assert_eq!(
+        after(&back).message,
+        "Deployment/ai did not become healthy in 48s (container app CrashLoopBackOff, exit code 1, 3 restarts); the previous value is being restored."
+    );
+    assert_eq!(back.apply, None, "the bytes come first");
+
+    let held = step_with(Some(&pods), Hold);
+    assert_eq!(after(&held).state, Held);
+    assert!(after(&held).message.contains("Nothing was undone."));
+
+    let full = PodInfo {
+        unscheduled: "Unschedulable".into(),
+        ..pod(110, 120, Some("b"))
+    };
+    for pods in [vec![], vec![full]] {
+        let held = step_with(Some(&pods), Rollback);
+        assert_eq!(
+            (after(&held).state, after(&held).failed_revision.as_str()),
+            (Held, "")
+        );
+        assert!(
+            after(&held)
+                .message
+                .contains("Not rolled back: the value is not the cause.")
+        );
+    }
+}
+
+#[test]
+fn bindings_that_share_a_workload_go_back_together_or_not_at_all() {
+    let mut failed = exceeded(marked("b"));
+    failed.markers.insert(OTHER.into(), "y".into());
+    let mut new = crashing("new", Some("b"));
+    new.markers.insert(OTHER.into(), "y".into());
+    let (one, two) = (
+        sent(Progressing),
+        RolloutStatus {
+            delivered: "y".into(),
+            wanted: "y".into(),
+            ..sent(Progressing)
+        },
+    );
+    for (second, expected) in [(Rollback, RollingBack), (Hold, Held)] {
+        let other = Claim {
+            key: OTHER,
+            binding: "db",
+            ..claim(&two, second, Turn::Now)
+        };
+        let both = [claim(&one, Rollback, Turn::Now), other];
+        let step = step(
+            Some(&failed),
+            &both,
+            look(std::slice::from_ref(&new)),
+            at(51),
+        );
+        let states: Vec<_> = step
+            .entries
+            .iter()
+            .map(|(_, e)| e.as_ref().unwrap().state)
+            .collect();
+        assert_eq!(states, [expected, expected], "{second:?}");
+    }
+}
+
+#[test]
+fn until_the_bytes_are_back_nothing_is_done() {
+    let waits = going_back("b", "b");
+    let claims = [claim(
+        &waits,
+        Rollback,
+        Turn::Stopped("Deployment/ai".into()),
+    )];
+    let w = exceeded(marked("b"));
+    assert!(step(Some(&w), &claims, Look::default(), at(60)).is_idle(&claims));
+    // The intent is recorded, the Secret is not written yet.
+    let early = going_back("b", "a");
+    let claims = [Claim {
+        secret_holds_wanted: false,
+        bad: None,
+        ..claim(&early, Rollback, Turn::Back)
+    }];
+    assert!(step(Some(&w), &claims, Look::default(), at(60)).is_idle(&claims));
+}
+
+#[test]
+fn the_marker_goes_at_once_and_the_original_pods_are_waited_for() {
+    let back = going_back("b", "a");
+    let claims = [claim(&back, Rollback, Turn::Back)];
+    let w = exceeded(marked("b"));
+    let old = pod(0, 1, None);
+    // Neither coalescing nor minInterval is waited for.
+    let step_now = step(
+        Some(&w),
+        &claims,
+        look(&[old.clone(), crashing("new", Some("b"))]),
+        at(4),
+    );
+    assert_eq!(step_now.apply, Some(Markers::new()));
+    let sent = after(&step_now).clone();
+    assert_eq!((sent.state, sent.delivered.as_str()), (RollingBack, "a"));
+    assert_eq!(sent.message, back.message);
+
+    let gone = rolling(deployment());
+    let claims = [claim(&sent, Rollback, Turn::Back)];
+    let waiting = step(
+        Some(&gone),
+        &claims,
+        look(std::slice::from_ref(&old)),
+        at(9),
+    );
+    assert_eq!(after(&waiting).state, RollingBack);
+    let done = step(Some(&deployment()), &claims, look(&[old]), at(9));
+    assert_eq!(after(&done).state, RolledBack);
+    assert_eq!(
+        after(&done).message,
+        "It failed; the previous value was restored."
+    );
+}
+
+#[test]
+fn a_pod_of_before_that_started_with_the_bad_bytes_has_all_replaced() {
+    let back = going_back("b", "a");
+    let claims = [claim(&back, Rollback, Turn::Back)];
+    let w = exceeded(marked("b"));
+    let scaled_up = pod(150, 151, None);
+    let reworded = step(
+        Some(&w),
+        &claims,
+        look(std::slice::from_ref(&scaled_up)),
+        at(210),
+    );
+    assert_eq!(after(&reworded).wanted, "a.2");
+    assert_eq!(reworded.apply, None, "recorded before it is sent");
+    let recorded = after(&reworded).clone();
+    let claims = [claim(&recorded, Rollback, Turn::Back)];
+    let sent = step(Some(&w), &claims, look(&[scaled_up]), at(211));
+    assert_eq!(
+        sent.apply,
+        Some([(KEY.to_owned(), "a.2".to_owned())].into())
+    );
+
+    // One that was never sent the bad marker: its template stands for the old bytes as it is.
+    let second = RolloutStatus {
+        state: Pending,
+        ..entry("a", "", "a", Pending)
+    };
+    let claims = [claim(&second, Rollback, Turn::Back)];
+    let restarted = pod(0, 130, None);
+    let step_two = step(Some(&deployment()), &claims, look(&[restarted]), at(210));
+    assert_eq!(after(&step_two).wanted, "a.2");
+    let fine = step(
+        Some(&deployment()),
+        &claims,
+        look(&[pod(0, 1, None)]),
+        at(210),
+    );
+    assert_eq!(
+        (after(&fine).state, after(&fine).wanted.as_str()),
+        (Healthy, "a")
+    );
+    assert!(step(Some(&deployment()), &claims, Look::default(), at(210)).needs_pods);
+}
+
+#[test]
+fn a_stateful_sets_stuck_pods_are_deleted_one_at_a_time() {
+    let mut w = rolling(workload(Kind::StatefulSet, "ai"));
+    w.numbers.updated = 0;
+    let back = RolloutStatus {
+        kind: "StatefulSet".into(),
+        ..going_back("a", "a")
+    };
+    let claims = [claim(&back, Rollback, Turn::Back)];
+    let ready = PodInfo {
+        name: "ai-0".into(),
+        ready: true,
+        ..pod(0, 1, None)
+    };
+    let (one, two) = (crashing("ai-1", Some("b")), crashing("ai-2", Some("b")));
+    let deleted = |pods: &[PodInfo]| {
+        let step = step(Some(&w), &claims, look(pods), at(300));
+        step.delete.map(|pod| pod.name)
+    };
+    assert_eq!(
+        deleted(&[ready.clone(), one.clone(), two.clone()]).as_deref(),
+        Some("ai-2")
+    );
+    let leaving = PodInfo {
+        leaving: true,
+        ..two
+    };
+    assert_eq!(deleted(&[ready.clone(), one, leaving]), None);
+    assert_eq!(deleted(&[ready]), None);
+    assert!(step(Some(&w), &claims, Look::default(), at(300)).needs_pods);
+}
+
+#[test]
+fn the_old_bytes_may_fail_too_and_recover_later() {
+    let back = going_back("a", "a");
+    let claims = [claim(&back, Rollback, Turn::Back)];
+    let failed = exceeded(deployment());
+    let pods = [PodInfo {
+        started: Some(at(300)),
+        ..crashing("old", None)
+    }];
+    let step_failed = step(Some(&failed), &claims, look(&pods), at(400));
+    assert_eq!(after(&step_failed).state, RollbackFailed);
+    assert!(
+        after(&step_failed)
+            .message
+            .contains("with the previous value either")
+    );
+    let known = after(&step_failed).clone();
+    let claims = [claim(&known, Rollback, Turn::Back)];
+    let recovered = step(Some(&deployment()), &claims, look(&[]), at(500));
+    assert_eq!(after(&recovered).state, RolledBack);
+}
+
+#[test]
+fn whose_turn_it_is_not_says_what_it_waits_for() {
+    let due = entry("a", "a", "b", Pending);
+    for (turn, said) in [
+        (
+            Turn::After("Deployment/one".into()),
+            "Deployment/ai is restarted when Deployment/one is healthy.",
+        ),
+        (
+            Turn::Stopped("Deployment/one".into()),
+            "Deployment/ai is not restarted: Deployment/one did not become healthy with this value.",
+        ),
+    ] {
+        let step = step(
+            Some(&deployment()),
+            &[claim(&due, Hold, turn)],
+            Look::default(),
+            at(50),
+        );
+        assert_eq!(
+            (step.apply.as_ref(), after(&step).message.as_str()),
+            (None, said)
+        );
+        assert_eq!(after(&step).state, Pending);
+    }
+}
+
+#[test]
+fn restarts_keep_their_distance_and_the_windows_of_others() {
+    let due = RolloutStatus {
+        started_at: Some(Time(at(0))),
+        ..entry("a", "a", "b", Pending)
+    };
+    let apply =
+        |claims: &[Claim<'_>], now| step(Some(&deployment()), claims, Look::default(), at(now));
+    let own = claim(&due, Hold, Turn::Now);
+    let early = apply(std::slice::from_ref(&own), 29);
+    assert_eq!(
+        (early.apply.as_ref(), early.requeue_after),
+        (None, Some(Duration::from_secs(1)))
+    );
+    assert!(apply(std::slice::from_ref(&own), 30).apply.is_some());
+
+    // The longest of all bindings counts, and the window of one that does not change now.
+    let quiet = entry("x", "x", "x", Healthy);
+    let other = |min_interval: u64, opens: Option<Timestamp>| Claim {
+        key: OTHER,
+        binding: "db",
+        min_interval: Duration::from_secs(min_interval),
+        opens,
+        ..claim(&quiet, Hold, Turn::Now)
+    };
+    let slow = apply(&[own.clone(), other(300, None)], 200);
+    assert_eq!(slow.requeue_after, Some(Duration::from_secs(100)));
+    let closed = apply(&[own.clone(), other(0, Some(at(500)))], 200);
+    assert_eq!(
+        (closed.apply.as_ref(), closed.requeue_after),
+        (None, Some(Duration::from_secs(300)))
+    );
+    assert!(
+        after(&closed)
+            .message
+            .contains("the window of binding \"db\" opens")
+    );
+    // In the middle of our own rollout it stays in the middle of it, and what turns back does not wait.
+    let middle = RolloutStatus {
+        started_at: Some(Time(at(0))),
+        wanted: "c".into(),
+        ..sent(Progressing)
+    };
+    let waits = apply(&[claim(&middle, Hold, Turn::Now)], 10);
+    assert_eq!(
+        (waits.apply.as_ref(), after(&waits).state),
+        (None, Progressing)
+    );
+    let turned = RolloutStatus {
+        wanted: "a".into(),
+        ..middle
+    };
+    let w = rolling(marked("b"));
+    let claims = [claim(&turned, Hold, Turn::Now)];
+    assert!(
+        step(Some(&w), &claims, Look::default(), at(10))
+            .apply
+            .is_some()
+    );
+    // Its own was open when its bytes were written.
+    let begun = Claim {
+        opens: Some(at(500)),
+        ..own
+    };
+    assert!(apply(&[begun], 200).apply.is_some());
+}
+
+#[test]
+fn pods_that_mount_the_secret_are_not_protected_by_order_or_rollback() {
+    let mut w = deployment();
+    w.mounted = ["ai".to_owned()].into();
+    let rollout = |order, on_failure| crate::core::recipe::RolloutRecipe {
+        targets: vec![],
+        timeout: Duration::from_secs(600),
+        order,
+        on_failure,
+        min_interval: Duration::ZERO,
+        windows: vec![],
+    };
+    use crate::api::binding::RolloutOrder::{Parallel, Sequential};
+    for (order, on_failure, secret, cautious) in [
+        (Parallel, Hold, "ai", false),
+        (Sequential, Hold, "ai", true),
+        (Parallel, Rollback, "ai", true),
+        (Sequential, Rollback, "other", false),
+    ] {
+        let recipe = rollout(order, on_failure);
+        assert_eq!(
+            !w.caution(secret, &recipe).is_empty(),
+            cautious,
+            "{order:?} {on_failure:?}"
+        );
+        if secret == "ai" {
+            let mut entries = [entry("a", "a", "a", Healthy)];
+            add_cautions(&mut entries, &[Consumer::Rolled(&w)], secret, &recipe);
+            assert_eq!(!entries[0].message.is_empty(), cautious);
+        }
+    }
+    // It is still said when the next rollout is over.
+    let known = sent(Progressing);
+    let cautious = Claim {
+        caution: "Careful.".into(),
+        ..claim(&known, Hold, Turn::Now)
+    };
+    let mut done = marked("b");
+    done.mounted = ["ai".to_owned()].into();
+    let step = step(Some(&done), &[cautious], Look::default(), at(60));
+    assert_eq!(
+        (after(&step).state, after(&step).message.as_str()),
+        (Healthy, "Careful.")
+    );
+}
