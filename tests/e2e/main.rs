@@ -20,7 +20,9 @@ mod counted;
 mod credentials;
 mod deletion;
 mod failover;
+mod held;
 mod identity;
+mod killpoints;
 mod leaks;
 mod members;
 mod memory;
@@ -36,7 +38,9 @@ mod reasons_more;
 mod reasons_rollouts;
 mod replicas;
 mod restarts;
+mod rollback;
 mod rollouts;
+mod rotating;
 mod rotation;
 mod secret;
 mod seen;
@@ -96,6 +100,9 @@ fn phases(threads: usize) -> Vec<Phase> {
     ];
     // The longest first: the phase ends with its last test.
     let own = [
+        killpoints::own(),
+        rollback::own(),
+        held::own(),
         members::own(),
         throttled::own(),
         batches::own(),
