@@ -156,6 +156,9 @@ pub struct RolloutMemory {
     pub progress: Option<Progress>,
     /// When each binding's `wanted` was first seen.
     pub seen: HashMap<String, (String, Timestamp)>,
+    /// By binding: until when the Secret held bytes that failed, and the pods there were when it first was seen to hold
+    /// those of before again. Lost by a restart: then every pod may be one of them.
+    pub suspects: HashMap<String, (Timestamp, BTreeSet<String>)>,
 }
 
 impl Context {

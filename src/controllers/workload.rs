@@ -3,6 +3,7 @@
 //! What to do is `core::rollout::step`'s decision over all bindings that speak of the workload.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ use crate::{
         annotations::{Marks, Scope},
         parse,
         recipe::RolloutRecipe,
-        rollout::{self, Claim, Kind, Look, Progress, Step, Turn, Workload, marker},
+        rollout::{self, Claim, Kind, Look, PodInfo, Progress, Step, Turn, Workload, marker},
         window::{self, Opening},
     },
 };
@@ -62,7 +63,7 @@ pub async fn roll(context: &Context, key: WorkloadKey) -> Option<Instant> {
         let progress = progress(context, &key, &row, now);
         let look = Look {
             progress: Some(&progress),
-            pods: None,
+            ..Look::default()
         };
         let step = rollout::step(Some(&row), &claims, look, now);
         if step.is_idle(&claims) {
@@ -98,13 +99,18 @@ async fn advance(
         .map(|workload| progress(context, key, workload, now));
     let look = Look {
         progress: progress.as_ref(),
-        pods: None,
+        ..Look::default()
     };
     let mut step = rollout::step(fresh.as_ref(), &claims, look, now);
     if let Some(workload) = fresh.as_ref().filter(|_| step.needs_pods) {
         let pods = workloads.pods_of(workload).await?;
-        let pods = Some(pods.as_slice());
-        step = rollout::step(Some(workload), &claims, Look { pods, ..look }, now);
+        let suspects = suspects(context, key, speakers, &pods);
+        let look = Look {
+            pods: Some(&pods),
+            suspects: Some(&suspects),
+            ..look
+        };
+        step = rollout::step(Some(workload), &claims, look, now);
     }
     match carry_out(context, key, fresh.as_ref(), &step, speakers).await {
         Ok(()) => Ok(step.requeue_after),
@@ -128,6 +134,28 @@ async fn bad_times(
     let annotations = meta.annotations.unwrap_or_default();
     let marks = Marks::parse(&annotations, speaker.scope());
     Ok(marks.replaced_between(marker::revision_of(&speaker.entry.wanted)))
+}
+
+/// By binding that goes back, the pods there were when its Secret was first seen to hold the bytes of before again.
+fn suspects(
+    context: &Context,
+    key: &WorkloadKey,
+    speakers: &[Speaker],
+    pods: &[PodInfo],
+) -> BTreeMap<String, BTreeSet<String>> {
+    let mut memory = context.rollouts.lock();
+    let known = &mut memory.entry(key.clone()).or_default().suspects;
+    let back = speakers.iter().filter(|s| s.secret_holds_wanted);
+    let back = back.filter_map(|s| Some((&s.binding.name, s.bad?.1)));
+    back.map(|(binding, until)| {
+        let now = || (until, pods.iter().map(|pod| pod.uid.clone()).collect());
+        let first = known.entry(binding.clone()).or_insert_with(now);
+        if first.0 != until {
+            *first = now();
+        }
+        (binding.clone(), first.1.clone())
+    })
+    .collect()
 }
 
 impl Speaker {

@@ -208,10 +208,10 @@ pub fn compare(
         marks.reject(back.failed, before.sources.left_behind_by(&sources));
         marks.set_outcome(back.failed, RevisionOutcome::RolledBack);
     }
-    if let Some(left) = before.revision.as_ref().filter(|left| **left != revision) {
-        if wanted.back.is_none() && wanted.outcome != RevisionOutcome::Written {
-            marks.set_outcome(left, wanted.outcome);
-        }
+    let left = before.revision.as_ref().filter(|left| **left != revision);
+    let known = wanted.back.is_none() && wanted.outcome != RevisionOutcome::Written;
+    if let Some(left) = left.filter(|_| known) {
+        marks.set_outcome(left, wanted.outcome);
     }
     if before.revision.as_ref() != Some(&revision) {
         marks.push_history(HistoryItem {

@@ -28,6 +28,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::{Error, Result};
 
+pub(crate) use access::write_private;
 pub use build::KUBERNETES_VERSION;
 
 /// Names the kubeconfig of a running cluster to be used instead of an own one.

@@ -20,7 +20,9 @@ mod counted;
 mod credentials;
 mod deletion;
 mod failover;
+mod held;
 mod identity;
+mod killpoints;
 mod leaks;
 mod members;
 mod memory;
@@ -37,7 +39,9 @@ mod reasons_more;
 mod reasons_rollouts;
 mod replicas;
 mod restarts;
+mod rollback;
 mod rollouts;
+mod rotating;
 mod rotation;
 mod secret;
 mod seen;
@@ -97,6 +101,9 @@ fn phases(threads: usize) -> Vec<Phase> {
     ];
     // The longest first: the phase ends with its last test.
     let own = [
+        killpoints::own(),
+        rollback::own(),
+        held::own(),
         preflight::own(),
         members::own(),
         throttled::own(),

@@ -8,6 +8,7 @@ use std::{
 
 use keyferry_testkit::{
     Result,
+    api_proxy::ApiProxy,
     install::{self, Rights},
     operator::{Operator, Options, Output, repository},
 };
@@ -52,6 +53,7 @@ pub struct Start {
     env: Vec<(String, String)>,
     audience: &'static str,
     identity: Identity,
+    proxy: Option<Arc<ApiProxy>>,
 }
 
 /// How the operator comes by its credentials.
@@ -74,7 +76,14 @@ impl Start {
             env: Vec::new(),
             audience: "sts.amazonaws.com",
             identity: Identity::Irsa,
+            proxy: None,
         }
+    }
+
+    /// Leads its way to the API server through a proxy.
+    pub fn through(mut self, proxy: &Arc<ApiProxy>) -> Self {
+        self.proxy = Some(Arc::clone(proxy));
+        self
     }
 
     pub fn rights(mut self, rights: Rights) -> Self {
@@ -155,7 +164,10 @@ impl Start {
         let kubeconfig = world
             .plane
             .service_account_kubeconfig(&self.name, &self.name, dir);
-        let kubeconfig = kubeconfig.await?;
+        let mut kubeconfig = kubeconfig.await?;
+        if let Some(proxy) = &self.proxy {
+            kubeconfig = proxy.kubeconfig(&kubeconfig)?;
+        }
         let token = self.token(world).await?;
         let mut env = world.aws.env();
         let token = token.to_string_lossy();

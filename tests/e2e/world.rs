@@ -29,6 +29,9 @@ pub const REGION: &str = "ap-northeast-2";
 /// Namespace and ServiceAccount of the shared operator.
 pub const SHARED: &str = "keyferry";
 
+/// A DaemonSet has as many pods.
+const NODES: usize = 3;
+
 /// What all tests share.
 pub struct World {
     pub plane: ControlPlane,
@@ -52,7 +55,14 @@ impl World {
         // First of all: the garbage collector learns of new kinds every 30 seconds.
         install::crds(&plane, &repository()).await?;
         let client = plane.client().await?;
-        let nodes = NodeSimulator::start(client.clone(), node::Options::default()).await?;
+        let nodes = NodeSimulator::start(
+            client.clone(),
+            node::Options {
+                nodes: NODES,
+                ..node::Options::default()
+            },
+        )
+        .await?;
         let aws = FakeAws::start(aws::Options::default())
             .await
             .map_err(other)?;

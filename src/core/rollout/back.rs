@@ -35,17 +35,22 @@ pub(super) fn may_be_stale(claim: &Claim<'_>, entry: &RolloutStatus) -> bool {
         && marker::revision_of(&entry.wanted) == entry.wanted
 }
 
-/// Another text for the same revision, where a pod of that template started with the bytes that failed.
+/// Another text for the same revision, where a pod of that template started with the bytes that failed. `suspected`:
+/// the pod was there when the Secret still held them.
 pub(super) fn fresh_text(
     claim: &Claim<'_>,
     entry: &RolloutStatus,
     workload: &Workload,
     pods: &[PodInfo],
+    suspected: impl Fn(&PodInfo) -> bool,
 ) -> Option<String> {
     let expected = marker::expected(&entry.baseline, &entry.wanted);
     let on = |pod: &PodInfo| pod.markers.get(claim.key).cloned();
     let stale = |pod: &PodInfo| {
-        on(pod).as_deref() == expected && !pod.leaving && started_with(pod, claim.bad)
+        on(pod).as_deref() == expected
+            && !pod.leaving
+            && suspected(pod)
+            && started_with(pod, claim.bad)
     };
     if !pods.iter().any(stale) {
         return None;

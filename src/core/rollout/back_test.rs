@@ -40,6 +40,7 @@ fn look(pods: &[PodInfo]) -> Look<'_> {
     Look {
         progress: None,
         pods: Some(pods),
+        ..Look::default()
     }
 }
 
@@ -90,6 +91,7 @@ fn a_failure_needs_the_pods_and_goes_back_only_if_the_value_is_to_blame() {
         let look = Look {
             progress: None,
             pods,
+            ..Look::default()
         };
         step(
             Some(&failed),
@@ -266,6 +268,28 @@ fn a_pod_of_before_that_started_with_the_bad_bytes_has_all_replaced() {
         (Healthy, "a")
     );
     assert!(step(Some(&deployment()), &claims, Look::default(), at(210)).needs_pods);
+}
+
+#[test]
+fn a_pod_made_after_the_bytes_were_back_is_not_replaced_though_clocks_cannot_tell() {
+    let back = going_back("b", "a");
+    let claims = [claim(&back, Rollback, Turn::Back)];
+    let replaced = PodInfo {
+        uid: "replaced".into(),
+        ..pod(200, 201, None)
+    };
+    let wanted = |uids: &[&str]| {
+        let uids = uids.iter().map(|uid| (*uid).to_owned()).collect();
+        let suspects = [("ai".to_owned(), uids)].into();
+        let look = Look {
+            suspects: Some(&suspects),
+            ..look(std::slice::from_ref(&replaced))
+        };
+        let step = step(Some(&exceeded(marked("b"))), &claims, look, at(202));
+        after(&step).wanted.clone()
+    };
+    assert_eq!(wanted(&["earlier"]), "a");
+    assert_eq!(wanted(&["earlier", "replaced"]), "a.2");
 }
 
 #[test]

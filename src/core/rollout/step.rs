@@ -1,6 +1,9 @@
 //! The workload loop's decision: what to set on one workload's template, and what to record.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -64,6 +67,9 @@ pub struct Look<'a> {
     pub progress: Option<&'a Progress>,
     /// Its pods; None: they were not listed. A step that cannot do without them says so.
     pub pods: Option<&'a [PodInfo]>,
+    /// By binding, the pods (by uid) there were when its Secret first held the bytes of before again: a later one
+    /// started with these. None: not known, all may have been.
+    pub suspects: Option<&'a BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// What to do next.
@@ -194,7 +200,9 @@ impl<'a> Scene<'a> {
                 self.needs_pods = true;
                 return;
             };
-            if let Some(text) = back::fresh_text(claim, entry, self.workload, pods) {
+            let suspects = self.look.suspects.and_then(|all| all.get(claim.binding));
+            let suspected = |pod: &PodInfo| suspects.is_none_or(|uids| uids.contains(&pod.uid));
+            if let Some(text) = back::fresh_text(claim, entry, self.workload, pods, suspected) {
                 entry.wanted = text;
                 self.reworded = true;
             }

@@ -292,6 +292,7 @@ fn held_on_progress_deadline_exceeded_or_timeout_and_healthy_when_it_recovers() 
             Look {
                 progress: Some(&progress),
                 pods: Some(&[]),
+                ..Look::default()
             },
             at(now),
         )
@@ -329,6 +330,7 @@ fn one_workload_has_one_budget_the_strictest_binding_wins() {
         Look {
             progress: Some(&progress),
             pods: Some(&[]),
+            ..Look::default()
         },
         at(30),
     );

@@ -129,7 +129,7 @@ fn current_cluster(config: &Kubeconfig) -> Result<Value> {
         .ok_or_else(|| Error::other("the admin's kubeconfig has no current cluster"))
 }
 
-pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new()

@@ -3,5 +3,7 @@
 
 mod entry;
 mod pods;
+mod proxied;
+mod ready;
 mod support;
 mod workloads;
