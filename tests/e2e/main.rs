@@ -30,6 +30,7 @@ mod outage;
 mod ownership;
 mod pace;
 mod policy;
+mod reapply;
 mod reasons;
 mod reasons_cases;
 mod reasons_more;
@@ -77,6 +78,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         values::tests(),
         batches::tests(),
         rotation::tests(),
+        reapply::tests(),
         rollouts::tests(),
         ownership::tests(),
         merge::tests(),
