@@ -142,16 +142,15 @@ async fn an_applied_example_keeps_its_spec_and_waits_for_the_operator() {
     let bed = with_crds().await;
     let namespace = bed.namespace("examples").await.unwrap();
     for path in manifests("examples/reference") {
-        let file = path.to_str().unwrap();
-        let written: Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let applied = kubectl(bed, &["apply", "-n", &namespace, "-f", file]).await;
-        assert!(applied.status.success(), "{file}: {}", words(&applied));
-        let got = kubectl(bed, &["get", "-n", &namespace, "-f", file, "-o", "json"]).await;
-        let live: Value = serde_json::from_slice(&got.stdout).unwrap();
-        assert_eq!(live["spec"], written["spec"], "{file}");
-        if written["kind"] == "ExternalSecretBinding" {
-            assert_eq!(live["status"], json!({"observedGeneration": -1}), "{file}");
+        for written in documents(&path) {
+            let live = applied(bed, &namespace, &written).await;
+            let what = path.display();
+            assert_eq!(live["spec"], written["spec"], "{what}");
+            if written["kind"] == "ExternalSecretBinding" {
+                assert_eq!(live["status"], json!({"observedGeneration": -1}), "{what}");
+            }
         }
+        let file = path.to_str().unwrap();
         let gone = kubectl(bed, &["delete", "-n", &namespace, "-f", file]).await;
         assert!(gone.status.success(), "{file}: {}", words(&gone));
     }
@@ -161,24 +160,29 @@ async fn an_applied_example_keeps_its_spec_and_waits_for_the_operator() {
 async fn the_bindings_of_a_whole_system_keep_their_specs_too() {
     let bed = with_crds().await;
     let namespace = bed.namespace("estate").await.unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/estate/bindings.yaml");
-    let text = fs::read_to_string(file).unwrap();
-    let mut seen = 0;
-    for document in serde_yaml::Deserializer::from_str(&text) {
-        let mut written = Value::deserialize(document).unwrap();
+    let all = documents(&root().join("examples/estate/bindings.yaml"));
+    assert_eq!(all.len(), 3);
+    for mut written in all {
         written["metadata"]["namespace"] = json!(namespace);
-        let name = written["metadata"]["name"].as_str().unwrap().to_owned();
-        let manifest = written.to_string();
-        let applied = bed
-            .plane
-            .kubectl(&["apply", "-f", "-"], Some(manifest.as_bytes()))
-            .await
-            .unwrap();
-        assert!(applied.status.success(), "{name}: {}", words(&applied));
-        let got = kubectl(bed, &["get", "esb", &name, "-n", &namespace, "-o", "json"]).await;
-        let live: Value = serde_json::from_slice(&got.stdout).unwrap();
-        assert_eq!(live["spec"], written["spec"], "{name}");
-        seen += 1;
+        let live = applied(bed, &namespace, &written).await;
+        assert_eq!(live["spec"], written["spec"], "{}", written["metadata"]);
     }
-    assert_eq!(seen, 3);
+}
+
+/// The manifests of a file.
+fn documents(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| Value::deserialize(document).unwrap())
+        .collect()
+}
+
+/// Applies an object as a person does; returns it as the server keeps it.
+async fn applied(bed: &Bed, namespace: &str, written: &Value) -> Value {
+    let manifest = written.to_string();
+    let args = ["apply", "-n", namespace, "-o", "json", "-f", "-"];
+    let output = bed.plane.kubectl(&args, Some(manifest.as_bytes())).await;
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
 }

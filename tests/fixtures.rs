@@ -13,6 +13,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use keyferry::api::{ExternalSecretBinding, SecretAccessPolicy, crds::crds};
+use serde::Deserialize;
 use serde_json::Value;
 
 fn files(dir: &str) -> Vec<(PathBuf, String)> {
@@ -26,6 +27,18 @@ fn files(dir: &str) -> Vec<(PathBuf, String)> {
     paths
         .into_iter()
         .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// The manifests in a directory; a file may hold several.
+fn documents(dir: &str) -> Vec<(PathBuf, Value)> {
+    let files = files(dir).into_iter();
+    files
+        .flat_map(|(path, text)| {
+            let all = serde_yaml::Deserializer::from_str(&text);
+            let all = all.map(|document| Value::deserialize(document).unwrap());
+            all.map(|value| (path.clone(), value)).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -47,8 +60,7 @@ fn round_trip(value: &Value) -> Value {
 #[test]
 fn examples_keep_their_spec_through_our_types() {
     for dir in ["examples/reference", "tests/fixtures/accepted"] {
-        for (path, text) in files(dir) {
-            let value: Value = serde_yaml::from_str(&text).unwrap();
+        for (path, value) in documents(dir) {
             assert_eq!(
                 round_trip(&value)["spec"],
                 value["spec"],
@@ -69,8 +81,7 @@ fn examples_use_every_field_of_both_specs() {
         fields(&crd.spec.names.kind, spec, &mut known);
     }
     let mut used = BTreeSet::new();
-    for (_, text) in files("examples/reference") {
-        let value: Value = serde_yaml::from_str(&text).unwrap();
+    for (_, value) in documents("examples/reference") {
         collect(
             value["kind"].as_str().unwrap(),
             &value["spec"],

@@ -7,6 +7,7 @@ use std::{fs, path::Path};
 
 use keyferry::api::ExternalSecretBinding;
 use keyferry::core::{Finding, ParseSettings, Recipe, parse};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What parsing says of each binding in a directory; None where the types already refuse the manifest.
@@ -19,13 +20,16 @@ fn judged(dir: &str) -> Vec<(String, Option<Result<Recipe, Finding>>)> {
     paths.sort();
     let mut all = Vec::new();
     for path in paths {
-        let value: Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        if value["kind"] != "ExternalSecretBinding" {
-            continue;
-        }
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let binding = serde_json::from_value::<ExternalSecretBinding>(value).ok();
-        all.push((name, binding.map(|b| judge(&b))));
+        let text = fs::read_to_string(&path).unwrap();
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let value = Value::deserialize(document).unwrap();
+            if value["kind"] != "ExternalSecretBinding" {
+                continue;
+            }
+            let binding = serde_json::from_value::<ExternalSecretBinding>(value).ok();
+            all.push((name.clone(), binding.map(|b| judge(&b))));
+        }
     }
     assert!(!all.is_empty());
     all

@@ -208,10 +208,10 @@ pub fn compare(
         marks.reject(back.failed, before.sources.left_behind_by(&sources));
         marks.set_outcome(back.failed, RevisionOutcome::RolledBack);
     }
-    let left = before.revision.as_ref().filter(|left| **left != revision);
     let known = wanted.back.is_none() && wanted.outcome != RevisionOutcome::Written;
-    if let Some(left) = left.filter(|_| known) {
-        marks.set_outcome(left, wanted.outcome);
+    let replaced = before.revision.as_ref().filter(|was| **was != revision);
+    if let Some(replaced) = replaced.filter(|_| known) {
+        marks.set_outcome(replaced, wanted.outcome);
     }
     if before.revision.as_ref() != Some(&revision) {
         marks.push_history(HistoryItem {

@@ -28,6 +28,9 @@ impl FromStr for Schedule {
     type Err = WindowError;
 
     fn from_str(text: &str) -> Result<Self, WindowError> {
+        if !has_five_fields(text) {
+            return Err(WindowError::Schedule);
+        }
         let parser = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
@@ -37,6 +40,17 @@ impl FromStr for Schedule {
             .map(Self)
             .map_err(|_| WindowError::Schedule)
     }
+}
+
+/// The shape that the API server asks for. The parser would also take nicknames, `?` and any white space: what
+/// passes here must pass there.
+fn has_five_fields(text: &str) -> bool {
+    let may = |byte: u8| byte.is_ascii_alphanumeric() || b"*/,#-".contains(&byte);
+    let fields: Vec<&str> = text.split(' ').collect();
+    fields.len() == 5
+        && fields
+            .iter()
+            .all(|field| !field.is_empty() && field.bytes().all(may))
 }
 
 /// Why a window cannot be.
@@ -226,7 +240,12 @@ mod tests {
             "0 0 2 * * *",
             "61 2 * * *",
             "0 2 * * 9",
+            "@daily",
             "@daily x",
+            "0  2 * * *",
+            "0\t2 * * *",
+            " 0 2 * * *",
+            "0 2 ? * *",
             "0 2 * * * 2026",
         ] {
             let refused = Window::new(schedule, minute, "UTC");

@@ -17,6 +17,7 @@
 mod access;
 mod assets;
 mod build;
+mod helm;
 mod kubectl;
 mod supervised;
 
@@ -30,6 +31,7 @@ use crate::{Error, Result};
 
 pub(crate) use access::write_private;
 pub use build::KUBERNETES_VERSION;
+pub use helm::HELM_VARIABLE;
 
 /// Names the kubeconfig of a running cluster to be used instead of an own one.
 pub const KUBECONFIG_VARIABLE: &str = "KEYFERRY_TEST_KUBECONFIG";

@@ -20,6 +20,7 @@ pub mod aws;
 pub mod canary;
 pub mod control_plane;
 mod error;
+mod go;
 pub mod install;
 pub mod memory;
 pub mod node;

@@ -33,6 +33,7 @@ mod ownership;
 mod pace;
 mod policy;
 mod preflight;
+mod reapply;
 mod reasons;
 mod reasons_cases;
 mod reasons_more;
@@ -82,6 +83,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         values::tests(),
         batches::tests(),
         rotation::tests(),
+        reapply::tests(),
         rollouts::tests(),
         ownership::tests(),
         merge::tests(),

@@ -59,30 +59,17 @@ impl ControlPlane {
         args: &[&str],
         stdin: Option<&[u8]>,
     ) -> Result<Output> {
-        let doing = || format!("run kubectl {}", args.join(" "));
-        let mut child = Command::new(&self.kubectl.path)
+        let mut command = Command::new(&self.kubectl.path);
+        command
             .args(self.kubectl.word)
             .args(args)
             .env("KUBECONFIG", kubeconfig)
             .envs(self.cache_dir().map(|dir| ("KUBECACHEDIR", dir)))
             // A person's own aliases and defaults would make tests depend on them.
-            .env("KUBECTL_KUBERC", "false")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Error::io(doing()))?;
-        let pipe = child.stdin.take();
-        let input = stdin.unwrap_or_default().to_vec();
-        let feed = async move {
-            if let Some(mut pipe) = pipe {
-                // A kubectl that does not read its input closes the pipe: no fault.
-                let _ = pipe.write_all(&input).await;
-            }
-        };
-        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
-        output.map_err(Error::io(doing()))
+            .env("KUBECTL_KUBERC", "false");
+        fed(command, stdin)
+            .await
+            .map_err(Error::io(format!("run kubectl {}", args.join(" "))))
     }
 
     /// kubectl keeps what a server can do by its address, for hours, in the
@@ -93,4 +80,24 @@ impl ControlPlane {
             _ => Some(self.kubeconfig.with_file_name("kubectl-cache")),
         }
     }
+}
+
+/// Runs a command to its end with `stdin` as its standard input.
+pub(super) async fn fed(mut command: Command, stdin: Option<&[u8]>) -> std::io::Result<Output> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let pipe = child.stdin.take();
+    let input = stdin.unwrap_or_default().to_vec();
+    let feed = async move {
+        if let Some(mut pipe) = pipe {
+            // A program that does not read its input closes the pipe: no fault.
+            let _ = pipe.write_all(&input).await;
+        }
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+    output
 }
