@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::run::Settings,
-    cluster::{ObjectKey, Views, Wake, companions::companions, watches},
+    cluster::{ObjectKey, Views, Wake, watches},
     controllers::{
         binding,
         context::Context,
@@ -159,7 +159,6 @@ async fn operate(
         }),
     ));
     let install_key = setup::install_key(settings, &client, &key_ready).await;
-    let companions_client = client.clone();
     let context = setup::context(
         settings,
         client,
@@ -176,15 +175,7 @@ async fn operate(
         () = dropped(&mut wakes) => {}
     }
     let (namespaces_sender, namespaces) = mpsc::unbounded_channel();
-    let left = companions(
-        &companions_client,
-        &settings.watch_namespaces,
-        settings.kube_timeout,
-    );
-    for (binding, name) in left.await {
-        let mut companions = context.companions.lock();
-        companions.entry(binding).or_default().insert(name);
-    }
+    binding::recall(&context, &settings.watch_namespaces).await;
     // What the first lists have shown is looked at as a whole; what comes from now on, one by one.
     while wakes.try_recv().is_ok() {}
     begin(&context, &binding_queue, &namespaces_sender).await;

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::{
     ClusterError, Raw,
     error::Asked,
-    raw::{Accept, Call, Content, segment},
+    pod_shapes::{Condition, Waiting, holds},
+    raw::{self, Accept, Call, Content, List, MetadataOnly, labelled},
 };
 use crate::{
     api::names,
@@ -62,11 +63,7 @@ impl Jobs {
         job_uid: &str,
     ) -> Result<Option<PodObject>, ClusterError> {
         let selector = format!("{CONTROLLER_UID}={job_uid}");
-        let uri = format!(
-            "/api/v1/namespaces/{}/pods?labelSelector={}",
-            segment(namespace),
-            segment(&selector)
-        );
+        let uri = labelled(&raw::path("/api/v1", namespace, "pods", None), &selector);
         let call = call("list", "pods", Method::GET, uri, Accept::Whole, None);
         let pods: List<PodObject> = self.raw.call(call).await?;
         Ok(pods.items.into_iter().flatten().max_by_key(PodObject::made))
@@ -94,15 +91,11 @@ impl Jobs {
     /// Any answer but 200, and 404 for a Job that has gone meanwhile.
     pub async fn clear(&self, namespace: &str, binding: &str) -> Result<usize, ClusterError> {
         let selector = format!("{}={binding}", names::LABEL_PART_OF);
-        let uri = format!(
-            "{}?labelSelector={}",
-            jobs(namespace, None),
-            segment(&selector)
-        );
+        let uri = labelled(&jobs(namespace, None), &selector);
         let call = call("list", "jobs", Method::GET, uri, Accept::MetadataList, None);
         let found: List<MetadataOnly> = self.raw.call(call).await?;
         let all = found.items.into_iter().flatten();
-        let ours = all.map(|item| item.metadata.name);
+        let ours = all.filter_map(|item| item.metadata.name);
         let mut deleted = 0;
         for name in ours.filter(|name| is_job(name)) {
             self.delete(namespace, &name).await?;
@@ -134,8 +127,7 @@ impl Jobs {
 }
 
 fn jobs(namespace: &str, name: Option<&str>) -> String {
-    let all = format!("/apis/batch/v1/namespaces/{}/jobs", segment(namespace));
-    name.map_or(all.clone(), |name| format!("{all}/{}", segment(name)))
+    raw::path("/apis/batch/v1", namespace, "jobs", name)
 }
 
 fn call(
@@ -153,17 +145,6 @@ fn call(
         accept,
         body,
     }
-}
-
-#[derive(Deserialize)]
-struct List<T> {
-    /// Null for a list of nothing but metadata that holds none.
-    items: Option<Vec<T>>,
-}
-
-#[derive(Deserialize)]
-struct MetadataOnly {
-    metadata: Meta,
 }
 
 #[derive(Default, Deserialize)]
@@ -186,22 +167,6 @@ struct JobObject {
 #[serde(default)]
 struct JobStatus {
     conditions: Vec<Condition>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    reason: String,
-}
-
-/// The reason of the first of these conditions that holds.
-fn holds<'a>(conditions: &'a [Condition], types: &[&str]) -> Option<&'a str> {
-    let mut holding = conditions.iter().filter(|c| c.status == "True");
-    let found = holding.find(|c| types.contains(&c.type_.as_str()));
-    found.map(|c| c.reason.as_str())
 }
 
 impl From<JobStatus> for JobSeen {
@@ -242,12 +207,6 @@ struct State {
     waiting: Option<Waiting>,
     running: Option<IgnoredAny>,
     terminated: Option<Terminated>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Waiting {
-    reason: String,
 }
 
 #[derive(Deserialize)]

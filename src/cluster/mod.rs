@@ -3,13 +3,13 @@
 pub mod apply;
 pub mod apply_error;
 pub mod binding;
-pub mod companions;
 pub mod error;
 pub mod events;
 mod head;
 pub mod install_key;
 pub mod jobs;
 mod owned;
+mod pod_shapes;
 pub mod raw;
 pub mod report;
 pub mod rights;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Limited};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use kube::{Client, client::Body};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::error::{Asked, ClusterError, from_answer};
@@ -85,6 +86,21 @@ pub struct Call {
     pub body: Option<(Content, Zeroizing<Vec<u8>>)>,
 }
 
+/// The metadata of an answer.
+#[derive(Deserialize)]
+pub(super) struct MetadataOnly {
+    pub metadata: ObjectMeta,
+}
+
+/// A listing, or a page of one.
+#[derive(Deserialize)]
+pub(super) struct List<T> {
+    #[serde(default)]
+    pub metadata: ListMeta,
+    /// Null for a list of nothing but metadata that holds none.
+    pub items: Option<Vec<T>>,
+}
+
 /// A client for raw requests.
 #[derive(Clone)]
 pub struct Raw {
@@ -128,6 +144,18 @@ impl Raw {
             .await
             .unwrap_or(Err(ClusterError::Timeout))
     }
+}
+
+/// What is listed at `path`, with that label selector.
+pub(super) fn labelled(path: &str, selector: &str) -> String {
+    format!("{path}?labelSelector={}", segment(selector))
+}
+
+/// The path of all of a namespace's objects, or of the one with that name; `all`: without the namespace, for example
+/// `/api/v1` and `secrets`.
+pub(super) fn path(group: &str, namespace: &str, plural: &str, name: Option<&str>) -> String {
+    let all = format!("{group}/namespaces/{}/{plural}", segment(namespace));
+    name.map_or(all.clone(), |name| format!("{all}/{}", segment(name)))
 }
 
 /// One segment of a path, or a value of a query, percent-encoded.

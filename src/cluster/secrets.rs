@@ -2,17 +2,14 @@
 
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
     ClusterError, Raw,
     error::Asked,
-    raw::{Accept, Call, Content, segment},
+    raw::{self, Accept, Call, Content, List, MetadataOnly, labelled, segment},
     secret_body::{Incoming, Outgoing},
 };
 use crate::{
@@ -20,22 +17,13 @@ use crate::{
     core::{change::Data, managers, target_meta::TargetMeta, write_plan::LiveSecret},
 };
 
+/// Companion and candidate Secrets in one page of a list: their annotations may take 160 KiB each.
+const PARTS: usize = 40;
+
 /// Secrets of the API server.
 #[derive(Clone)]
 pub struct Secrets {
     raw: Raw,
-}
-
-/// The reply to a write.
-#[derive(Deserialize)]
-struct MetadataOnly {
-    metadata: ObjectMeta,
-}
-
-#[derive(Deserialize)]
-struct MetadataList {
-    /// Null where there is none.
-    items: Option<Vec<MetadataOnly>>,
 }
 
 impl Secrets {
@@ -80,15 +68,34 @@ impl Secrets {
         binding: &str,
     ) -> Result<Vec<ObjectMeta>, ClusterError> {
         let selector = format!("{}={binding}", names::LABEL_PART_OF);
-        let uri = format!(
-            "{}?labelSelector={}",
-            path(namespace, None),
-            segment(&selector)
-        );
-        let call = call("list", Method::GET, uri, Accept::MetadataList, None);
-        let found: MetadataList = self.raw.call(call).await?;
-        let all = found.items.into_iter().flatten();
-        Ok(all.map(|item| item.metadata).collect())
+        self.parts(path(namespace, None), &selector).await
+    }
+
+    /// The same of all bindings, in a namespace or in all.
+    ///
+    /// # Errors
+    /// Any answer but 200.
+    pub async fn all_parts(
+        &self,
+        namespace: Option<&str>,
+    ) -> Result<Vec<ObjectMeta>, ClusterError> {
+        let all = namespace.map_or("/api/v1/secrets".to_owned(), |n| path(n, None));
+        self.parts(all, names::LABEL_PART_OF).await
+    }
+
+    async fn parts(&self, all: String, selector: &str) -> Result<Vec<ObjectMeta>, ClusterError> {
+        let first = format!("{}&limit={PARTS}", labelled(&all, selector));
+        let (mut uri, mut parts) = (first.clone(), Vec::new());
+        loop {
+            let call = call("list", Method::GET, uri, Accept::MetadataList, None);
+            let page: List<MetadataOnly> = self.raw.call(call).await?;
+            let items = page.items.into_iter().flatten();
+            parts.extend(items.map(|item| item.metadata));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => uri = format!("{first}&continue={}", segment(&token)),
+                None => return Ok(parts),
+            }
+        }
     }
 
     /// POST of a new Secret.
@@ -256,8 +263,7 @@ fn call(
 }
 
 fn path(namespace: &str, name: Option<&str>) -> String {
-    let all = format!("/api/v1/namespaces/{}/secrets", segment(namespace));
-    name.map_or(all.clone(), |name| format!("{all}/{}", segment(name)))
+    raw::path("/api/v1", namespace, "secrets", name)
 }
 
 fn managed(path: String, manager: &str) -> String {

@@ -14,7 +14,7 @@ use crate::{
     api::{
         binding::CreationPolicy,
         names,
-        status::{ExternalSecretBindingStatus as Status, RolloutState, RolloutStatus},
+        status::{ExternalSecretBindingStatus as Status, RolloutStatus},
     },
     cluster::{ClusterError, ObjectKey, workloads::WorkloadError},
     core::{
@@ -45,8 +45,8 @@ impl Enrolment {
 
     /// Has those that go back say which versions are rejected.
     pub fn name_rejected(&mut self, versions: &str) {
-        let going_back = |e: &&mut RolloutStatus| e.state == RolloutState::RollingBack;
-        for entry in self.entries.iter_mut().filter(going_back) {
+        let back = |e: &&mut RolloutStatus| rollout::is_rolling_back(e);
+        for entry in self.entries.iter_mut().filter(back) {
             if !entry.message.contains(versions) {
                 entry.message = format!("{} {versions}", entry.message);
             }
@@ -55,15 +55,7 @@ impl Enrolment {
 
     /// Asks for a step of every workload in it.
     pub fn wake(&self, context: &Context, namespace: &str) {
-        for entry in &self.entries {
-            if let Some(kind) = Kind::parse(&entry.kind) {
-                context.workload_queue.now(WorkloadKey {
-                    namespace: namespace.to_owned(),
-                    kind,
-                    name: entry.name.clone(),
-                });
-            }
-        }
+        wake(context, namespace, &self.entries);
     }
 }
 
@@ -102,8 +94,7 @@ pub async fn list(
         }
     };
     let pods = pods(context, previous, &consumers, change).await?;
-    let merge = (target.creation == CreationPolicy::Merge).then_some(key.name.as_str());
-    let marker_key = marker::key(&target.name, merge);
+    let marker_key = marker::key_of(target, &key.name);
     let mut entries = rollout::plan_intent(previous, &consumers, &marker_key, change, &pods);
     rollout::add_cautions(&mut entries, &consumers, &target.name, rollout);
     Ok(Enrolment {
@@ -221,18 +212,24 @@ pub fn unavailable(error: WorkloadError) -> ClusterError {
     }
 }
 
-/// Asks for a step of every workload whose rollout is open.
+/// Asks for a step of every workload whose rollout is open; while one goes back, of all.
 pub fn wake_open(context: &Context, namespace: &str, status: &Status) {
-    let going_back = |entry: &RolloutStatus| entry.state == RolloutState::RollingBack;
-    let any = status.rollouts.iter().any(going_back);
+    let any = status.rollouts.iter().any(rollout::is_rolling_back);
     let open = |entry: &&RolloutStatus| any || entry.delivered != entry.wanted;
-    for entry in status.rollouts.iter().filter(open) {
+    wake(context, namespace, status.rollouts.iter().filter(open));
+}
+
+fn wake<'a>(
+    context: &Context,
+    namespace: &str,
+    entries: impl IntoIterator<Item = &'a RolloutStatus>,
+) {
+    for entry in entries {
         if let Some(kind) = Kind::parse(&entry.kind) {
-            let name = entry.name.clone();
             context.workload_queue.now(WorkloadKey {
                 namespace: namespace.to_owned(),
                 kind,
-                name,
+                name: entry.name.clone(),
             });
         }
     }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::{
         binding::{CreationPolicy, WorkloadKind},
-        status::{ExternalSecretBindingStatus as Status, RolloutState, RolloutStatus},
+        status::{ExternalSecretBindingStatus as Status, RolloutStatus},
     },
     cluster::{ObjectKey, ReportError, WorkloadRef, workloads::WorkloadError},
     core::{
@@ -26,7 +26,7 @@ use crate::{
         parse,
         recipe::RolloutRecipe,
         rollout::{self, Claim, Kind, Look, PodInfo, Progress, Step, Turn, Workload, marker},
-        window::{self, Opening},
+        window,
     },
 };
 
@@ -40,7 +40,7 @@ struct Speaker {
     marker_key: String,
     entry: RolloutStatus,
     target: String,
-    merges: bool,
+    creation: CreationPolicy,
     secret_holds_wanted: bool,
     seen_at: Timestamp,
     rollout: RolloutRecipe,
@@ -177,11 +177,7 @@ impl Speaker {
     }
 
     fn scope(&self) -> Scope<'_> {
-        let binding = &self.binding.name;
-        match self.merges {
-            true => Scope::Merge { binding },
-            false => Scope::Whole { binding },
-        }
+        Scope::of(self.creation, &self.binding.name)
     }
 }
 
@@ -207,12 +203,6 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
             let about = |e: &RolloutStatus| e.kind == key.kind.as_str() && e.name == key.name;
             let at = status.rollouts.iter().position(about)?;
             let entry = status.rollouts.get(at)?.clone();
-            let merges = recipe.target.creation == CreationPolicy::Merge;
-            let merge = merges.then_some(binding.name.as_str());
-            let opens = match window::opening(&rollout.windows, now) {
-                Opening::Open => None,
-                Opening::Opens(at) => Some(at),
-            };
             let holds = status
                 .secret
                 .is_some_and(|s| s.revision == marker::revision_of(&entry.wanted));
@@ -224,15 +214,15 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 *seen = (entry.wanted.clone(), now);
             }
             Some(Speaker {
-                marker_key: marker::key(&recipe.target.name, merge),
+                marker_key: marker::key_of(&recipe.target, &binding.name),
+                creation: recipe.target.creation,
                 uid: row.uid.clone(),
                 target: recipe.target.name,
                 secret_holds_wanted: holds,
                 seen_at: seen.1,
                 turn: rollout::turn(&status.rollouts, at, rollout.order),
-                opens,
+                opens: window::opens(&rollout.windows, now),
                 bad: None,
-                merges,
                 rollout,
                 binding,
                 entry,
@@ -333,8 +323,7 @@ async fn record(
 async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
     binding::tidy(context, &speaker.binding, after).await;
     enrol::wake_open(context, &speaker.binding.namespace, after);
-    let going_back = |e: &RolloutStatus| e.state == RolloutState::RollingBack;
-    if after.rollouts.iter().any(going_back) {
+    if after.rollouts.iter().any(rollout::is_rolling_back) {
         context.binding_queue.now(speaker.binding.clone());
     }
 }

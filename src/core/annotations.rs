@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Finding, Revision, revision::Digest, sources::Sources};
-use crate::api::{Reason, names};
+use crate::api::{Reason, binding::CreationPolicy, names};
 
 /// All our annotations on one Secret together, names included, stay below this many bytes; the API
 /// server refuses objects whose annotations exceed 256 KiB (apimachinery, `TotalAnnotationSizeLimitB`).
@@ -33,6 +33,16 @@ pub enum Scope<'a> {
         /// Name of the binding.
         binding: &'a str,
     },
+}
+
+impl<'a> Scope<'a> {
+    /// That of a binding with this policy.
+    pub fn of(creation: CreationPolicy, binding: &'a str) -> Self {
+        match creation {
+            CreationPolicy::Merge => Self::Merge { binding },
+            CreationPolicy::Owner | CreationPolicy::Adopt => Self::Whole { binding },
+        }
+    }
 }
 
 impl Scope<'_> {

@@ -10,7 +10,7 @@ use super::{
     Revision,
     annotations::Marks,
     change::Data,
-    ownership::{Claim, reference},
+    ownership::{Claim, part},
     sources::Sources,
     write_plan::{self, LiveSecret},
 };
@@ -86,16 +86,11 @@ impl Companion {
             ),
         ];
         let annotations = annotations.map(|(name, value)| (name.to_owned(), value));
-        let labels = [(names::LABEL_PART_OF.to_owned(), claim.binding.to_owned())];
         ObjectMeta {
-            name: Some(name(&claim.target.name)),
-            namespace: Some(claim.namespace.to_owned()),
             uid: live.and_then(|live| live.uid.clone()),
             resource_version: live.and_then(|live| live.resource_version.clone()),
-            labels: Some(labels.into()),
             annotations: Some(annotations.into()),
-            owner_references: Some(vec![reference(claim)]),
-            ..ObjectMeta::default()
+            ..part(claim, name(&claim.target.name))
         }
     }
 

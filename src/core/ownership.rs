@@ -270,21 +270,34 @@ pub fn has_stale_owner(claim: &Claim<'_>, meta: &ObjectMeta) -> bool {
 pub fn owner_references(claim: &Claim<'_>, live: &ObjectMeta) -> Vec<OwnerReference> {
     let owns = claim.target.creation != CreationPolicy::Merge
         && claim.target.deletion == DeletionPolicy::Delete;
-    let ours = owns.then(|| reference(claim));
+    let ours = owns.then(|| reference(claim.binding, claim.binding_uid));
     foreign_owners(claim, live)
         .into_iter()
         .chain(ours)
         .collect()
 }
 
-/// The binding as an owner.
-pub fn reference(claim: &Claim<'_>) -> OwnerReference {
+/// The metadata of a Secret that serves the target for a while: it goes with the binding, and has one label of ours,
+/// which the watch of target Secrets does not see.
+pub fn part(claim: &Claim<'_>, name: String) -> ObjectMeta {
+    let label = (names::LABEL_PART_OF.to_owned(), claim.binding.to_owned());
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(claim.namespace.to_owned()),
+        labels: Some([label].into()),
+        owner_references: Some(vec![reference(claim.binding, claim.binding_uid)]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// A binding as an owner.
+pub fn reference(binding: &str, uid: &str) -> OwnerReference {
     // No blockOwnerDeletion: it needs the right to update finalizers of the binding.
     OwnerReference {
         api_version: API_VERSION.to_owned(),
         kind: KIND.to_owned(),
-        name: claim.binding.to_owned(),
-        uid: claim.binding_uid.to_owned(),
+        name: binding.to_owned(),
+        uid: uid.to_owned(),
         controller: Some(true),
         block_owner_deletion: None,
     }

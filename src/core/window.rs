@@ -4,7 +4,7 @@
 //! the first moment after the gap; where it is put back, an opening at a fixed time happens once (croner's rules,
 //! which are those of vixie cron).
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
 
 use croner::{
     Cron,
@@ -15,31 +15,21 @@ use jiff::{Timestamp, tz::TimeZone};
 /// A time that comes again and again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    schedule: Schedule,
+    schedule: Cron,
     /// How long it stays open.
     duration: Duration,
     zone: TimeZone,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Schedule(Cron);
-
-impl FromStr for Schedule {
-    type Err = WindowError;
-
-    fn from_str(text: &str) -> Result<Self, WindowError> {
-        if !has_five_fields(text) {
-            return Err(WindowError::Schedule);
-        }
-        let parser = CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
-            .build();
-        parser
-            .parse(text)
-            .map(Self)
-            .map_err(|_| WindowError::Schedule)
+fn schedule(text: &str) -> Result<Cron, WindowError> {
+    if !has_five_fields(text) {
+        return Err(WindowError::Schedule);
     }
+    let parser = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build();
+    parser.parse(text).map_err(|_| WindowError::Schedule)
 }
 
 /// The shape that the API server asks for. The parser would also take nicknames, `?` and any white space: what
@@ -79,23 +69,14 @@ impl WindowError {
     }
 }
 
-/// Whether bytes may be replaced now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// They may.
-    Open,
-    /// They may from then on.
-    Opens(Timestamp),
-}
-
 impl Window {
-    /// A window that opens at each time of `schedule`, in the time zone of that IANA name.
+    /// A window that opens at each time of `cron`, in the time zone of that IANA name.
     ///
     /// # Errors
     /// [`WindowError`].
-    pub fn new(schedule: &str, duration: Duration, zone: &str) -> Result<Self, WindowError> {
+    pub fn new(cron: &str, duration: Duration, zone: &str) -> Result<Self, WindowError> {
         let window = Self {
-            schedule: schedule.parse()?,
+            schedule: schedule(cron)?,
             duration,
             zone: TimeZone::get(zone).map_err(|_| WindowError::Zone)?,
         };
@@ -105,11 +86,7 @@ impl Window {
 
     fn next(&self, from: Timestamp, inclusive: bool) -> Option<Timestamp> {
         let from = from.to_zoned(self.zone.clone());
-        let next = self
-            .schedule
-            .0
-            .find_next_occurrence(&from, inclusive)
-            .ok()?;
+        let next = self.schedule.find_next_occurrence(&from, inclusive).ok()?;
         Some(next.timestamp())
     }
 
@@ -122,23 +99,14 @@ impl Window {
     }
 }
 
-/// Whether any of the windows is open; none at all means always.
-pub fn opening(windows: &[Window], now: Timestamp) -> Opening {
-    if windows.is_empty() || windows.iter().any(|window| window.is_open(now)) {
-        return Opening::Open;
+/// When the first of the windows opens. None: one is open, or there is none at all, which means always.
+pub fn opens(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
+    if windows.iter().any(|window| window.is_open(now)) {
+        return None;
     }
-    let next = windows.iter().filter_map(|window| window.next(now, false));
     // A schedule that ended can be no reason to wait for ever.
-    next.min().map_or(Opening::Open, Opening::Opens)
-}
-
-impl fmt::Display for Opening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open => f.write_str("open"),
-            Self::Opens(at) => write!(f, "opens {at}"),
-        }
-    }
+    let next = windows.iter().filter_map(|window| window.next(now, false));
+    next.min()
 }
 
 #[cfg(test)]
@@ -157,8 +125,7 @@ mod tests {
     /// Time, what is expected: None for open.
     fn table(windows: &[Window], rows: &[(&str, Option<&str>)]) {
         for (now, opens) in rows {
-            let expected = opens.map_or(Opening::Open, |opens| Opening::Opens(at(opens)));
-            assert_eq!(opening(windows, at(now)), expected, "at {now}");
+            assert_eq!(super::opens(windows, at(now)), opens.map(at), "at {now}");
         }
     }
 

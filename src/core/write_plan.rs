@@ -264,14 +264,7 @@ fn marks_of(claim: &Claim<'_>, found: &LiveSecret) -> Marks {
 
 /// The names a binding's records go by.
 pub fn scope<'a>(claim: &Claim<'a>) -> Scope<'a> {
-    match claim.target.creation {
-        CreationPolicy::Merge => Scope::Merge {
-            binding: claim.binding,
-        },
-        _ => Scope::Whole {
-            binding: claim.binding,
-        },
-    }
+    Scope::of(claim.target.creation, claim.binding)
 }
 
 fn part(data: &Data, keep: impl Fn(&str) -> bool) -> Data {

@@ -7,7 +7,11 @@ use kube::core::ApiResource;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{projection::by_hand, secret_references};
+use super::{
+    super::pod_shapes::{Condition, Waiting, holds},
+    projection::by_hand,
+    secret_references,
+};
 use crate::core::rollout::{ContainerReport, PodInfo, marker};
 
 /// A pod, reduced while it is decoded.
@@ -74,15 +78,6 @@ struct PodStatus {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    reason: String,
-}
-
-#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ContainerStatus {
     name: String,
@@ -98,13 +93,6 @@ struct State {
     waiting: Option<Waiting>,
     running: Option<Started>,
     terminated: Option<Started>,
-}
-
-/// Its message is left out: it may hold anything.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Waiting {
-    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -154,7 +142,7 @@ fn info(shape: Shape) -> Option<PodInfo> {
         markers: markers.filter(|(key, _)| marker::is_key(key)).collect(),
         name: metadata.name,
         uid: metadata.uid,
-        ready: status.has("Ready"),
+        ready: holds(&status.conditions, &["Ready"]).is_some(),
         leaving: metadata.deletion_timestamp.is_some(),
         unscheduled: status.unscheduled(),
         containers: status.containers(),
@@ -162,11 +150,6 @@ fn info(shape: Shape) -> Option<PodInfo> {
 }
 
 impl PodStatus {
-    fn has(&self, kind: &str) -> bool {
-        let found = self.conditions.iter().find(|c| c.type_ == kind);
-        found.is_some_and(|c| c.status == "True")
-    }
-
     fn unscheduled(&self) -> String {
         let found = self.conditions.iter().find(|c| c.type_ == "PodScheduled");
         found

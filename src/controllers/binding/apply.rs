@@ -100,12 +100,7 @@ pub async fn apply(
     let (key, uid) = (&observed.key, &observed.uid);
     let now = context.now();
     context.events.publish(key, uid, left.as_slice(), now).await;
-    let secret = SecretStatus {
-        name: recipe.target.name.clone(),
-        revision: outcome.revision.as_str().to_owned(),
-        key_count: i64::try_from(rendered.data.len()).unwrap_or(i64::MAX),
-        resource_version: outcome.resource_version.clone(),
-    };
+    let secret = write::status(recipe, &outcome, &rendered.data);
     let enrolment = match (&recipe.rollout, before) {
         (None, _) => None,
         // Listed before the write, and acknowledged.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Observed, Stop, companion, write};
+use super::{Observed, Stop, companion, parse, write};
 use crate::{
     api::{
         Reason,
@@ -14,9 +14,7 @@ use crate::{
         Finding, Recipe, Revision,
         annotations::RevisionOutcome,
         change::{Back, Wanted},
-        companion::Companion,
-        revision,
-        rollout::marker,
+        revision, rollout,
     },
 };
 
@@ -33,16 +31,16 @@ pub struct Restored {
 }
 
 /// Goes back where a workload waits for that. None: none does, or nothing is rolled any more.
-pub async fn go_back(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<Stop> {
+pub async fn go_back(context: &Context, observed: &Observed) -> Option<(Recipe, Stop)> {
+    let mut entries = observed.status.rollouts.iter();
+    let failed = entries.find(|e| rollout::is_rolling_back(e))?;
+    // Also of a binding that was suspended meanwhile.
+    let recipe = parse(context, observed).ok()?;
     recipe.rollout.as_ref()?;
-    let failed = observed.status.rollouts.iter().find(|e| is_going_back(e))?;
-    Some(match restore(context, observed, recipe, failed).await {
+    let stop = match restore(context, observed, &recipe, failed).await {
         Ok(stop) | Err(stop) => stop,
-    })
-}
-
-fn is_going_back(entry: &RolloutStatus) -> bool {
-    entry.state == RolloutState::RollingBack
+    };
+    Some((recipe, stop))
 }
 
 async fn restore(
@@ -67,11 +65,10 @@ async fn restore(
     let Some(bad) = Revision::parse(&failed.failed_revision) else {
         return nothing_to_go_back_to(context, observed, recipe).await;
     };
-    let finding = finding(&observed.status.sources, &kept);
-    let named = format!(
-        "{} is rejected.",
-        named(&moved(&observed.status.sources, &kept))
-    );
+    let now = &observed.status.sources;
+    let moved: Vec<&SourceStatus> = now.iter().filter(|s| !kept.shown.contains(s)).collect();
+    let finding = rejected(&moved, now.len(), kept.revision.as_str());
+    let named = format!("{} is rejected.", named(&moved));
     let wanted = Wanted {
         claim,
         key: &context.install_key,
@@ -89,14 +86,8 @@ async fn restore(
     };
     let (outcome, _) = write::write(context, observed, recipe, wanted, Some(&named)).await?;
     write::book(context, observed, recipe, &outcome, &kept.shown);
-    let secret = SecretStatus {
-        name: recipe.target.name.clone(),
-        revision: outcome.revision.as_str().to_owned(),
-        key_count: i64::try_from(kept.data.len()).unwrap_or(i64::MAX),
-        resource_version: outcome.resource_version,
-    };
     let restored = Restored {
-        secret,
+        secret: write::status(recipe, &outcome, &kept.data),
         sources: Some(kept.shown),
     };
     context.remember(&observed.key, |memory| memory.restored = Some(restored));
@@ -112,13 +103,12 @@ async fn nothing_to_go_back_to(
     let now = context.now();
     let change = |_: &_, status: &crate::api::status::ExternalSecretBindingStatus| {
         let mut next = status.clone();
-        for entry in next.rollouts.iter_mut().filter(|e| is_going_back(e)) {
-            // One whose marker is already on its way back is seen to its end.
-            if marker::revision_of(&entry.wanted) == entry.failed_revision {
-                entry.state = RolloutState::Held;
-                entry.failed_revision.clear();
-                entry.message.push_str(" The bytes of before are not kept any more: nothing was undone. Put a corrected value; we notice at once.");
-            }
+        // One whose marker is already on its way back is seen to its end.
+        let waits = |e: &&mut RolloutStatus| rollout::waits_for_bytes(e);
+        for entry in next.rollouts.iter_mut().filter(waits) {
+            entry.state = RolloutState::Held;
+            entry.failed_revision.clear();
+            entry.message.push_str(" The bytes of before are not kept any more: nothing was undone. Put a corrected value; we notice at once.");
         }
         enrol::summed_up(&next, &recipe.target.name, None, now)
     };
@@ -128,15 +118,6 @@ async fn nothing_to_go_back_to(
     let (before, after) = update.await.map_err(Stop::Status)?;
     super::announce(context, &observed.key, &observed.uid, &before, &after).await;
     Ok(Stop::Later(Instant::now() + PAUSE))
-}
-
-/// What the status says from now on about the versions that failed.
-fn finding(now: &[SourceStatus], kept: &Companion) -> Finding {
-    rejected(&moved(now, kept), now.len(), kept.revision.as_str())
-}
-
-fn moved<'a>(now: &'a [SourceStatus], kept: &Companion) -> Vec<&'a SourceStatus> {
-    now.iter().filter(|s| !kept.shown.contains(s)).collect()
 }
 
 /// Versions that were rejected, of so many sources, while a revision serves.

@@ -1,8 +1,14 @@
 //! Companion: the bytes of before are kept while a rollout is open, so that going back needs no AWS.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::{Observed, Stop};
 use crate::{
-    api::{Reason, names::SUFFIX_PREVIOUS, status::ExternalSecretBindingStatus as Status},
+    api::{
+        Reason,
+        names::{LABEL_PART_OF, SUFFIX_PREVIOUS},
+        status::ExternalSecretBindingStatus as Status,
+    },
     cluster::{ClusterError, ObjectKey, secrets::Secrets},
     controllers::context::Context,
     core::{
@@ -10,12 +16,10 @@ use crate::{
         companion::{self, Companion},
         ownership::Claim,
         rollout,
+        secret_type::TYPE_OPAQUE,
         write_plan::LiveSecret,
     },
 };
-
-/// Type of the Secret.
-const TYPE: &str = "Opaque";
 
 /// Keeps the live bytes, of that revision, which are about to be replaced. Where an earlier rollout has not shown yet
 /// that it is well, the bytes of before that one stay: they are the last good ones.
@@ -38,8 +42,7 @@ pub async fn keep(
     let _place = context.writes.acquire().await;
     put(&context.secrets, claim, &name, &wanted).await?;
     context.metrics.kubernetes_write("secrets", "create");
-    let mut companions = context.companions.lock();
-    companions.entry(binding.clone()).or_default().insert(name);
+    note(context, binding.clone(), name);
     Ok(())
 }
 
@@ -51,7 +54,12 @@ async fn put(
 ) -> Result<(), Stop> {
     let namespace = claim.namespace;
     let created = secrets
-        .create(namespace, &wanted.meta(claim, None), TYPE, &wanted.data)
+        .create(
+            namespace,
+            &wanted.meta(claim, None),
+            TYPE_OPAQUE,
+            &wanted.data,
+        )
         .await;
     match created {
         Ok(_) => return Ok(()),
@@ -65,7 +73,7 @@ async fn put(
         return Err(Stop::Failed(taken(claim, name)));
     }
     let meta = wanted.meta(claim, Some(&found));
-    let replaced = secrets.replace(namespace, name, &meta, TYPE, &wanted.data);
+    let replaced = secrets.replace(namespace, name, &meta, TYPE_OPAQUE, &wanted.data);
     replaced.await.map(|_| ()).map_err(Stop::Cluster)
 }
 
@@ -78,6 +86,37 @@ fn taken(claim: &Claim<'_>, name: &str) -> Finding {
         ),
         "Remove it, or choose another target.name. Nothing was written.",
     )
+}
+
+/// Learns which companions an earlier run has left. What cannot be listed is none: it is tidied away by the next
+/// rollout. `namespaces`: those that are watched; empty: all.
+pub async fn recall(context: &Context, namespaces: &[String]) {
+    let mut scopes: Vec<Option<&str>> = namespaces.iter().map(|n| Some(n.as_str())).collect();
+    if scopes.is_empty() {
+        scopes.push(None);
+    }
+    for scope in scopes {
+        match context.secrets.all_parts(scope).await {
+            Ok(found) => found.into_iter().for_each(|part| note_part(context, part)),
+            Err(error) => {
+                tracing::warn!(%error, "Secrets left by open rollouts could not be listed");
+            }
+        }
+    }
+}
+
+/// Candidates of preflights carry the same label.
+fn note_part(context: &Context, part: ObjectMeta) {
+    let binding = part.labels.unwrap_or_default().remove(LABEL_PART_OF);
+    let name = part.name.filter(|name| name.ends_with(SUFFIX_PREVIOUS));
+    if let (Some(namespace), Some(binding), Some(name)) = (part.namespace, binding, name) {
+        note(context, ObjectKey::new(&namespace, &binding), name);
+    }
+}
+
+fn note(context: &Context, binding: ObjectKey, name: String) {
+    let mut companions = context.companions.lock();
+    companions.entry(binding).or_default().insert(name);
 }
 
 /// The bytes of before; None: there are none.
@@ -101,8 +140,7 @@ pub async fn tidy(context: &Context, binding: &ObjectKey, status: &Status) {
     for name in names {
         if let Err(error) = delete(context, binding, &name).await {
             tracing::warn!(%binding, name, %error, "the bytes of before were not deleted, tried again later");
-            let mut companions = context.companions.lock();
-            companions.entry(binding.clone()).or_default().insert(name);
+            note(context, binding.clone(), name);
         }
     }
 }
@@ -112,9 +150,6 @@ async fn delete(context: &Context, binding: &ObjectKey, name: &str) -> Result<()
     let Some(meta) = context.secrets.get_meta(namespace, name).await? else {
         return Ok(());
     };
-    if !name.ends_with(SUFFIX_PREVIOUS) {
-        return Ok(());
-    }
     let _place = context.writes.acquire().await;
     if context.secrets.delete(namespace, &meta).await? {
         context.metrics.kubernetes_write("secrets", "delete");

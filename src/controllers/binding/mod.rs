@@ -23,13 +23,14 @@ use std::{borrow::Cow, time::Instant};
 
 use super::context::Context;
 use crate::{
+    api::ExternalSecretBindingSpec,
     cluster::{ClusterError, ObjectKey, ReportError, apply_error::ApplyError},
-    core::{Finding, Recipe, Rendered, gate, parse, render},
+    core::{self, Finding, Recipe, Rendered, gate, render},
 };
 
 pub use apply::Applied;
 pub use back::Restored;
-pub use companion::tidy;
+pub use companion::{recall, tidy};
 pub use follow::{first_look, subscriber};
 pub use observe::Observed;
 pub use report::announce;
@@ -88,13 +89,9 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
     report::report(context, &observed, recipe, outcome, followed, started).await
 }
 
-/// A rollback that is open is brought to its end, also of a binding that was suspended meanwhile. None: there is
-/// none. Else when the binding is due again.
+/// A rollback that is open is brought to its end. None: there is none. Else when the binding is due again.
 async fn go_back(context: &Context, observed: &Observed) -> Option<Option<Instant>> {
-    let spec = observed.spec.as_ref().ok()?;
-    let (namespace, name) = (&observed.key.namespace, &observed.key.name);
-    let recipe = parse(namespace, name, spec, &context.settings.parse).ok()?;
-    let stop = back::go_back(context, observed, &recipe).await?;
+    let (recipe, stop) = back::go_back(context, observed).await?;
     if let Stop::Later(at) = stop {
         return Some(Some(at));
     }
@@ -170,15 +167,19 @@ async fn candidate<'a>(
 }
 
 fn decide(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {
-    let spec = observed
-        .spec
-        .as_ref()
-        .map_err(|finding| Stop::Spec(finding.clone()))?;
-    if spec.suspend == Some(true) {
+    let suspended = |spec: &ExternalSecretBindingSpec| spec.suspend == Some(true);
+    if observed.spec.as_ref().is_ok_and(suspended) {
         return Err(Stop::Suspended);
     }
+    parse(context, observed)
+}
+
+fn parse(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {
     let (namespace, name) = (&observed.key.namespace, &observed.key.name);
-    parse(namespace, name, spec, &context.settings.parse).map_err(Stop::Spec)
+    let spec = observed.spec.as_ref();
+    spec.map_err(Clone::clone)
+        .and_then(|spec| core::parse(namespace, name, spec, &context.settings.parse))
+        .map_err(Stop::Spec)
 }
 
 impl Stop {

@@ -47,14 +47,13 @@ pub async fn judge<'a>(
     recipe: &Recipe,
     read: &'a Read,
 ) -> Result<Judged<'a>, Stop> {
-    let all = |read| Judged {
-        read,
-        failed: Vec::new(),
-    };
     let any = observed.secret.as_ref().is_some_and(|row| row.rejected);
     // What a replica may bring is judged by itself.
     if !any || observed.refresh.is_some() || read.instead_of.is_some() {
-        return Ok(all(Cow::Borrowed(read)));
+        return Ok(Judged {
+            read: Cow::Borrowed(read),
+            failed: Vec::new(),
+        });
     }
     let marks = acceptance::marks(context, observed, recipe).await?;
     let failed = marks.rejected.iter().map(|r| r.revision.clone()).collect();

@@ -37,9 +37,10 @@ pub async fn report(
     started: Instant,
 ) -> Option<Instant> {
     let interval = recipe.map_or(DEFAULT_INTERVAL, |recipe| recipe.refresh_interval);
+    let opens = opens(&outcome);
     let delay = match &outcome {
         Ok(applied) => after_success(context, observed, applied, interval),
-        Err(_) if opens(&outcome).is_some() => opens(&outcome),
+        Err(_) if opens.is_some() => opens,
         Err(stop) => after_stop(context, observed, stop, interval)?,
     };
     measure(context, &outcome, started);
@@ -64,9 +65,9 @@ pub async fn report(
             Some(schedule::retry_delay(class, attempt, interval, None))
         }
     };
-    let spread = |delay| match opens(&outcome) {
-        Some(opens) if opens == delay => delay,
-        _ => context.jittered(delay),
+    let spread = |delay| match opens == Some(delay) {
+        true => delay,
+        false => context.jittered(delay),
     };
     let due = delay.map(|delay| Instant::now() + spread(delay));
     context.remember(&observed.key, |memory| {

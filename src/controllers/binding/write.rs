@@ -6,7 +6,7 @@ use super::{Observed, Stop, companion, report};
 use crate::{
     api::{
         Reason,
-        status::{ExternalSecretBindingStatus as Status, SourceStatus},
+        status::{ExternalSecretBindingStatus as Status, SecretStatus, SourceStatus},
     },
     cluster::{
         ClusterError,
@@ -18,9 +18,9 @@ use crate::{
     },
     core::{
         Finding, Recipe, Revision,
-        change::Wanted,
+        change::{Data, Wanted},
         recipe::RolloutRecipe,
-        window::{self, Opening},
+        window,
         write_plan::LiveSecret,
     },
     telemetry::audit,
@@ -110,9 +110,7 @@ fn closed(
     wanted: &Wanted<'_>,
 ) -> Option<Finding> {
     let now = context.now();
-    let Opening::Opens(at) = window::opening(&rollout.windows, now) else {
-        return None;
-    };
+    let at = window::opens(&rollout.windows, now)?;
     if wanted.back.is_some() || observed.refresh.is_some() {
         return None;
     }
@@ -178,6 +176,16 @@ async fn record_intent(
     report::announce(context, key, uid, &before, &after).await;
     enrolment.wake(context, &key.namespace);
     Ok(())
+}
+
+/// The Secret after a write, as the status shows it.
+pub fn status(recipe: &Recipe, outcome: &Outcome, data: &Data) -> SecretStatus {
+    SecretStatus {
+        name: recipe.target.name.clone(),
+        revision: outcome.revision.as_str().to_owned(),
+        key_count: i64::try_from(data.len()).unwrap_or(i64::MAX),
+        resource_version: outcome.resource_version.clone(),
+    }
 }
 
 /// Counts and tells what was written.

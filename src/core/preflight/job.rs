@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use crate::{
     api::names,
-    core::{
-        ownership::{API_VERSION, KIND},
-        recipe::PreflightRecipe,
-    },
+    core::{ownership::reference, recipe::PreflightRecipe},
 };
 
 /// User and group of the program: no image needs to be made for it.
@@ -35,18 +31,6 @@ pub struct JobPlan<'a> {
     pub secret: &'a str,
     /// The program.
     pub recipe: &'a PreflightRecipe,
-}
-
-/// The owner reference by which what a preflight makes goes with its binding.
-pub fn owner(binding: &str, uid: &str) -> OwnerReference {
-    OwnerReference {
-        api_version: API_VERSION.to_owned(),
-        kind: KIND.to_owned(),
-        name: binding.to_owned(),
-        uid: uid.to_owned(),
-        controller: Some(true),
-        block_owner_deletion: None,
-    }
 }
 
 /// The Job. It names the candidate's Secret and holds none of its values.
@@ -85,7 +69,7 @@ pub fn job(plan: &JobPlan<'_>) -> Value {
         "kind": "Job",
         "metadata": {
             "name": plan.name, "namespace": plan.namespace, "labels": labels,
-            "ownerReferences": [owner(plan.binding, plan.binding_uid)],
+            "ownerReferences": [reference(plan.binding, plan.binding_uid)],
         },
         "spec": {
             "backoffLimit": 0,

@@ -6,7 +6,7 @@ mod job;
 mod message;
 mod verdict;
 
-pub use job::{JobPlan, job, owner};
+pub use job::{JobPlan, job};
 pub use message::shown;
 pub use verdict::{JobSeen, Judged, PodSeen, Run, Seen, judge};
 

@@ -14,11 +14,15 @@ use crate::api::status::{RolloutState, RolloutStatus};
 /// Times come from several clocks, which need not agree.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
-/// It failed, and the Secret still holds, or is believed to hold, the bytes it failed with: the binding's loop
-/// restores those of before first.
-pub(super) fn waits_for_bytes(entry: &RolloutStatus) -> bool {
+/// Its pods did not become healthy, and are not back yet.
+pub fn is_rolling_back(entry: &RolloutStatus) -> bool {
     entry.state == RolloutState::RollingBack
-        && marker::revision_of(&entry.wanted) == entry.failed_revision
+}
+
+/// The Secret still holds, or is believed to hold, the bytes it failed with: the binding's loop restores those of
+/// before first.
+pub fn waits_for_bytes(entry: &RolloutStatus) -> bool {
+    is_rolling_back(entry) && marker::revision_of(&entry.wanted) == entry.failed_revision
 }
 
 /// The text brings back, or leaves as they are, pods of before the failure, and the Secret has its bytes again. A

@@ -21,18 +21,11 @@ const OTHER: &str = "rollout.keyferry.dev/db";
 
 fn claim(entry: &RolloutStatus, on_failure: OnFailure, turn: Turn) -> Claim<'_> {
     Claim {
-        binding: "ai",
-        key: KEY,
-        entry,
-        secret_holds_wanted: true,
-        seen_at: at(0),
-        timeout: Duration::from_secs(600),
         min_interval: Duration::from_secs(30),
         on_failure,
         turn,
-        opens: None,
-        caution: String::new(),
         bad: Some((at(100), at(200))),
+        ..testing::claim(entry)
     }
 }
 

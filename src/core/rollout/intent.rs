@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    back::{is_rolling_back, waits_for_bytes},
     cause::ContainerReport,
     consumers::Consumer,
     marker,
@@ -276,9 +277,7 @@ fn carry_on(
         pods,
     };
     entry.wanted = scene.text_for(text, restarts_nothing, &entry);
-    let goes_back = entry.state == RolloutState::RollingBack
-        && marker::revision_of(&entry.wanted) != entry.failed_revision;
-    if goes_back {
+    if is_rolling_back(&entry) && !waits_for_bytes(&entry) {
         // It says why until its pods are back.
         return entry;
     }

@@ -8,12 +8,21 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest;
 
-use crate::api::names::MARKER_PREFIX;
+use crate::{
+    api::{binding::CreationPolicy, names::MARKER_PREFIX},
+    core::recipe::TargetRecipe,
+};
 
 /// Longest name part of an annotation key (Kubernetes: `metav1.LabelSelector` qualified names).
 const MAX_NAME: usize = 63;
 /// Characters of the hash: 64 bits, among the handful of markers on one template.
 const HASH_LENGTH: usize = 16;
+
+/// The key of the marker of a binding with this target.
+pub fn key_of(target: &TargetRecipe, binding: &str) -> String {
+    let merge = (target.creation == CreationPolicy::Merge).then_some(binding);
+    key(&target.name, merge)
+}
 
 /// The key of a binding's marker: `rollout.keyferry.dev/<secret>`, with `merge` (the binding's name,
 /// policy Merge only) `<secret>.<binding>`. Names that are too long, or whose own dots would let two

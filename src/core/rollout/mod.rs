@@ -31,6 +31,7 @@ mod back_test;
 #[cfg(test)]
 mod simulation_test;
 
+pub use back::{is_rolling_back, waits_for_bytes};
 pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};

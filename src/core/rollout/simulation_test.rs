@@ -2,13 +2,10 @@
 //! the marker for each revision.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{testing::*, *};
-use crate::api::{
-    binding::OnFailure,
-    status::{RolloutState, RolloutStatus},
-};
+use crate::api::status::{RolloutState, RolloutStatus};
 
 /// What the API server holds, and a journal of template writes.
 #[derive(Clone)]
@@ -91,18 +88,9 @@ impl World {
             let entry = self.status[0].clone();
             let live = self.secret.as_deref().unwrap_or_default();
             let claim = Claim {
-                binding: "ai",
-                key: KEY,
-                entry: &entry,
                 secret_holds_wanted: marker::revision_of(&entry.wanted) == live,
                 seen_at: at(self.now - 4),
-                timeout: Duration::from_secs(600),
-                min_interval: Duration::ZERO,
-                on_failure: OnFailure::Hold,
-                turn: Turn::Now,
-                opens: None,
-                caution: String::new(),
-                bad: None,
+                ..claim(&entry)
             };
             let step = step(
                 Some(&self.workload.clone()),

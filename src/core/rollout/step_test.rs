@@ -12,24 +12,6 @@ use RolloutState::{
 
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A claim whose Secret holds the wanted bytes, seen at second 0.
-fn claim(entry: &RolloutStatus) -> Claim<'_> {
-    Claim {
-        binding: "ai",
-        key: KEY,
-        entry,
-        secret_holds_wanted: true,
-        seen_at: at(0),
-        timeout: TIMEOUT,
-        min_interval: Duration::ZERO,
-        on_failure: OnFailure::Hold,
-        turn: Turn::Now,
-        opens: None,
-        caution: String::new(),
-        bad: None,
-    }
-}
-
 /// Nothing was looked at but the workload.
 fn nothing() -> Look<'static> {
     Look::default()

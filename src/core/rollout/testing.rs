@@ -1,15 +1,20 @@
 //! Workloads and entries for the tables.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
 use super::{
     intent::PodInfo,
+    order::Turn,
+    step::Claim,
     workload::{Kind, Numbers, Strategy, Workload},
 };
-use crate::api::status::{RolloutState, RolloutStatus};
+use crate::api::{
+    binding::OnFailure,
+    status::{RolloutState, RolloutStatus},
+};
 
 /// The marker key of the tables.
 pub const KEY: &str = "rollout.keyferry.dev/ai";
@@ -92,6 +97,24 @@ pub fn entry(baseline: &str, delivered: &str, wanted: &str, state: RolloutState)
         wanted: wanted.into(),
         state,
         ..RolloutStatus::default()
+    }
+}
+
+/// What a binding says of itself that waits for nothing and holds: its Secret has the wanted bytes, seen at second 0.
+pub fn claim(entry: &RolloutStatus) -> Claim<'_> {
+    Claim {
+        binding: "ai",
+        key: KEY,
+        entry,
+        secret_holds_wanted: true,
+        seen_at: at(0),
+        timeout: Duration::from_secs(600),
+        min_interval: Duration::ZERO,
+        on_failure: OnFailure::Hold,
+        turn: Turn::Now,
+        opens: None,
+        caution: String::new(),
+        bad: None,
     }
 }
 

@@ -141,11 +141,9 @@ impl Verdict<'_> {
     fn back_failed(&self, reason: &str) -> String {
         let w = self.workload;
         format!(
-            "{} did not become healthy with the previous value either ({reason}). The Secret holds the previous value; nothing more is tried. Look at: kubectl describe {}/{} -n {}. Repair the pods, or put a new value; we notice at once.",
+            "{} did not become healthy with the previous value either ({reason}). The Secret holds the previous value; nothing more is tried. Look at: kubectl describe {}. Repair the pods, or put a new value; we notice at once.",
             w.label(),
-            w.kind.as_str().to_lowercase(),
-            w.name,
-            w.namespace
+            w.for_kubectl()
         )
     }
 
@@ -162,10 +160,8 @@ impl Verdict<'_> {
     fn set_undone(&self, entry: &mut RolloutStatus) {
         let (label, w) = (self.workload.label(), self.workload);
         let message = format!(
-            "Somebody undid the restart of {label} before it was complete: some pods may still run with the previous value. Restart them with: kubectl rollout restart {}/{} -n {}. The next change restarts them too.",
-            w.kind.as_str().to_lowercase(),
-            w.name,
-            w.namespace
+            "Somebody undid the restart of {label} before it was complete: some pods may still run with the previous value. Restart them with: kubectl rollout restart {}. The next change restarts them too.",
+            w.for_kubectl()
         );
         set(entry, RolloutState::Superseded, message);
     }
@@ -181,14 +177,12 @@ impl Verdict<'_> {
         let w = self.workload;
         let n = &w.numbers;
         format!(
-            "{} did not become healthy ({reason}): {} of {} pods updated, {} available. {undone} Look at: kubectl describe {}/{} -n {}. Put a corrected value, or repair the pods; we notice at once.",
+            "{} did not become healthy ({reason}): {} of {} pods updated, {} available. {undone} Look at: kubectl describe {}. Put a corrected value, or repair the pods; we notice at once.",
             w.label(),
             n.updated,
             w.wanted,
             n.available,
-            w.kind.as_str().to_lowercase(),
-            w.name,
-            w.namespace
+            w.for_kubectl()
         )
     }
 

@@ -162,6 +162,12 @@ impl Workload {
         format!("{}/{}", self.kind, self.name)
     }
 
+    /// `deployment/name -n namespace`, as kubectl is told it.
+    pub fn for_kubectl(&self) -> String {
+        let kind = self.kind.as_str().to_lowercase();
+        format!("{kind}/{} -n {}", self.name, self.namespace)
+    }
+
     /// The text of our marker under `key`.
     pub fn marker(&self, key: &str) -> Option<&str> {
         self.markers.get(key).map(String::as_str)

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
 use super::{
     Observed, Stop, abandon, later,
     record::{clear, cleared, looked_at, write_down},
@@ -12,7 +10,6 @@ use crate::{
     api::{
         Reason,
         binding::CreationPolicy,
-        names,
         preflight::{PreflightOutcome as Outcome, PreflightStatus},
     },
     cluster::ClusterError,
@@ -21,7 +18,7 @@ use crate::{
         context::Context,
     },
     core::{
-        Finding, Recipe, Rendered,
+        Finding, Recipe, Rendered, ownership,
         preflight::{self, JobPlan},
         recipe::PreflightRecipe,
         secret_type::TYPE_OPAQUE,
@@ -105,7 +102,7 @@ impl Trial<'_> {
         } = *self;
         let (namespace, binding) = (&observed.key.namespace, &observed.key.name);
         let secret = preflight::candidate_name(&recipe.target.name);
-        let meta = candidate_meta(observed, &secret);
+        let meta = ownership::part(&observed.claim(recipe), secret.clone());
         let _place = context.writes.acquire().await;
         let created = context
             .secrets
@@ -134,22 +131,6 @@ impl Trial<'_> {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-}
-
-/// No label of ours but the one: the watch of target Secrets does not see it.
-fn candidate_meta(observed: &Observed, secret: &str) -> ObjectMeta {
-    let label = (
-        names::LABEL_PART_OF.to_owned(),
-        observed.key.name.to_owned(),
-    );
-    let owner = preflight::owner(&observed.key.name, &observed.uid);
-    ObjectMeta {
-        name: Some(secret.to_owned()),
-        namespace: Some(observed.key.namespace.clone()),
-        labels: Some([label].into()),
-        owner_references: Some(vec![owner]),
-        ..ObjectMeta::default()
     }
 }
 
