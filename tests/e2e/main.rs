@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod asked;
 mod audit;
 mod batches;
 mod budgets;
@@ -100,6 +101,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         windows::tests(),
         pace::tests(),
         stages::tests(),
+        asked::tests(),
     ];
     // The longest first: the phase ends with its last test.
     let own = [
