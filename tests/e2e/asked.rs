@@ -63,6 +63,9 @@ async fn earlier_bytes_come_back_and_the_later_ones_wait_to_be_asked_for(case: C
 
     // Nothing brings the later version back but a person, or a newer one.
     case.until_read_again(&["db"]).await;
+    let edit = json!({"spec": {"refreshInterval": "11s"}});
+    case.patch_binding("app", edit).await;
+    case.failing("app", "RolledBack").await;
     case.until_read_again(&["db"]).await;
     assert_eq!(
         case.secret("app").await.metadata,
