@@ -31,6 +31,10 @@ async fn held(case: Case, kind: Kind, rule: impl Fn(When) -> Rule) {
     let scene = Scene::start(&case, kind, sequential("Hold")).await;
     let (bad, _) = scene.put_bad(rule);
     is_held(&scene, &bad).await;
+    let log = case.log();
+    let copied = |line: &str| line.contains("app-keyferry-previous") && line.contains("create");
+    let written = log.lines().filter(|line| line.contains("secret written"));
+    assert_eq!(written.filter(|line| copied(line)).count(), 1, "audited");
     case.until_read_again(&["db"]).await;
     first.terminate(&case.world.channels).await;
     let second = case.operator(&[]).await;

@@ -19,6 +19,7 @@ use crate::{
         secret_type::TYPE_OPAQUE,
         write_plan::LiveSecret,
     },
+    telemetry::audit,
 };
 
 /// Keeps the live bytes, of that revision, which are about to be replaced. Where an earlier rollout has not shown yet
@@ -40,18 +41,27 @@ pub async fn keep(
         return Ok(());
     };
     let _place = context.writes.acquire().await;
-    put(&context.secrets, claim, &name, &wanted).await?;
-    context.metrics.kubernetes_write("secrets", "create");
+    let op = put(&context.secrets, claim, &name, &wanted).await?;
+    context.metrics.kubernetes_write("secrets", op);
+    audit::secret_written(audit::SecretWrite {
+        namespace: claim.namespace,
+        binding: claim.binding,
+        secret: &name,
+        op,
+        revision: wanted.revision.as_str(),
+        sources: &wanted.shown,
+    });
     note(context, binding.clone(), name);
     Ok(())
 }
 
+/// Says whether it was created or updated.
 async fn put(
     secrets: &Secrets,
     claim: &Claim<'_>,
     name: &str,
     wanted: &Companion,
-) -> Result<(), Stop> {
+) -> Result<&'static str, Stop> {
     let namespace = claim.namespace;
     let created = secrets
         .create(
@@ -62,7 +72,7 @@ async fn put(
         )
         .await;
     match created {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok("create"),
         Err(ClusterError::AlreadyExists) => {}
         Err(ClusterError::NamespaceTerminating) => return Err(Stop::Terminating),
         Err(error) => return Err(Stop::Cluster(error)),
@@ -74,7 +84,7 @@ async fn put(
     }
     let meta = wanted.meta(claim, Some(&found));
     let replaced = secrets.replace(namespace, name, &meta, TYPE_OPAQUE, &wanted.data);
-    replaced.await.map(|_| ()).map_err(Stop::Cluster)
+    replaced.await.map(|_| "update").map_err(Stop::Cluster)
 }
 
 fn taken(claim: &Claim<'_>, name: &str) -> Finding {
