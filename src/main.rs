@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use keyferry::api::crds::crds_yaml;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb};
+use keyferry::cli::{Cli, Verb, validate};
 use keyferry::cluster::rights;
 use keyferry::{app, telemetry};
 
@@ -22,6 +22,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Run(args) => run(*args),
+        Verb::Validate(args) => validate::run(&args, &mut std::io::stdout()).map_err(Into::into),
         Verb::Crds => crds_yaml().map(print).map_err(Into::into),
         Verb::Rights => rights::rules_yaml().map(print).map_err(Into::into),
     };

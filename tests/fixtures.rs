@@ -12,7 +12,10 @@ use std::{
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use keyferry::api::{ExternalSecretBinding, SecretAccessPolicy, crds::crds};
+use keyferry::{
+    api::{ExternalSecretBinding, SecretAccessPolicy, crds::crds},
+    core::{ParseSettings, offline::Checker},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -147,4 +150,38 @@ fn every_refused_manifest_says_what_is_expected() {
         );
     }
     assert_eq!(steps.len(), 7);
+}
+
+/// What the API server says of the same files is asked in `tests/crds.rs`.
+#[test]
+fn without_a_server_the_same_manifests_are_refused_with_the_same_words() {
+    let checker = Checker::new(ParseSettings::default());
+    let mut wrong = Vec::new();
+    for (path, text) in files("tests/fixtures/refused") {
+        let expected = text.lines().next().unwrap();
+        let expected = expected.strip_prefix("# expect: ").unwrap();
+        let said: Vec<String> = serde_yaml::Deserializer::from_str(&text)
+            .flat_map(|document| checker.check(&Value::deserialize(document).unwrap()))
+            .map(|problem| problem.to_string())
+            .collect();
+        if !said.iter().any(|said| said.contains(expected)) {
+            wrong.push(format!("{}\n  {expected}\n  {said:?}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn without_a_server_the_same_manifests_are_taken() {
+    let checker = Checker::new(ParseSettings::default());
+    let mut wrong = Vec::new();
+    for dir in ["tests/fixtures/accepted", "examples/reference"] {
+        for (path, value) in documents(dir) {
+            let said = checker.check(&value);
+            if !said.is_empty() {
+                wrong.push(format!("{}: {said:?}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -3,7 +3,9 @@
 //! Reads arguments and prints; what a verb does lies in the rooms it calls.
 
 pub mod duration;
+pub mod manifests;
 pub mod run;
+pub mod validate;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +23,8 @@ pub struct Cli {
 pub enum Verb {
     /// Run the operator
     Run(Box<run::RunArgs>),
+    /// Say what is wrong with manifests, without a cluster
+    Validate(validate::ValidateArgs),
     /// Print the CustomResourceDefinitions as YAML
     Crds,
     /// Print the operator's rights, as the chart's RBAC uses them

@@ -17,6 +17,7 @@ pub mod glob;
 pub mod json;
 pub mod keys;
 pub mod managers;
+pub mod offline;
 pub mod ownership;
 pub mod parse;
 pub mod placeholder;
