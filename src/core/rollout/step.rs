@@ -240,6 +240,7 @@ impl<'a> Scene<'a> {
                 failing: failing.as_ref(),
                 on_failure: claim.on_failure,
                 may_go_back,
+                has_gone_back: claim.turn == Turn::Back,
                 caution: &claim.caution,
                 now: self.now,
             };

@@ -33,6 +33,8 @@ pub(super) struct Verdict<'a> {
     pub on_failure: OnFailure,
     /// So do all others that roll this workload.
     pub may_go_back: bool,
+    /// It has the bytes of before again, on its own account or another's: there is nothing further back.
+    pub has_gone_back: bool,
     /// See [`Workload::caution`].
     pub caution: &'a str,
     /// For how long it took.
@@ -96,7 +98,7 @@ impl Verdict<'_> {
             return true;
         };
         let reason = format!("{reason}; {}", failing.said);
-        if entry.state == RolloutState::RollingBack {
+        if entry.state == RolloutState::RollingBack || self.has_gone_back {
             set(
                 entry,
                 RolloutState::RollbackFailed,
