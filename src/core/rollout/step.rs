@@ -222,10 +222,7 @@ impl<'a> Scene<'a> {
             .claims
             .iter()
             .all(|claim| claim.on_failure == OnFailure::Rollback);
-        let failing = self
-            .look
-            .pods
-            .map(|pods| failing(pods, &self.workload.markers));
+        let failing = self.look.pods.map(|pods| failing(pods, self.workload));
         for (claim, entry) in pairs(self.claims, &mut self.entries) {
             if entry.delivered != entry.wanted || back::waits_for_bytes(entry) {
                 continue;
