@@ -393,6 +393,46 @@ fn one_that_went_back_with_another_and_fails_then_goes_no_further_back() {
 }
 
 #[test]
+fn one_held_for_another_cause_goes_back_when_the_value_turns_out_to_be_bad() {
+    let known = sent(Held);
+    let w = exceeded(marked("b"));
+    let next = |known: &RolloutStatus, on_failure, pods: &[PodInfo]| {
+        let claims = [claim(known, on_failure, Turn::Now)];
+        step(Some(&w), &claims, look(pods), at(700))
+    };
+    let full = PodInfo {
+        unscheduled: "Unschedulable".into(),
+        ..pod(110, 120, Some("b"))
+    };
+    let held = next(&known, Rollback, &[full]);
+    assert_eq!(after(&held).state, Held);
+    assert_eq!(held.requeue_after, Some(Duration::from_secs(600)));
+    let bad = [crashing("new", Some("b"))];
+    let back = next(&known, Rollback, &bad);
+    assert_eq!(
+        (after(&back).state, after(&back).failed_revision.as_str()),
+        (RollingBack, "b")
+    );
+    // Where nothing is to go back it stays as it is, and is not looked at again.
+    let claims = [claim(&known, Hold, Turn::Now)];
+    let idle = step(Some(&w), &claims, Look::default(), at(700));
+    assert!(idle.is_idle(&claims) && idle.requeue_after.is_none());
+    // Nor where the bytes of before are not kept any more: that was tried.
+    let tried = RolloutStatus {
+        failed_revision: "b".into(),
+        ..known
+    };
+    let claims = [claim(&tried, Rollback, Turn::Now)];
+    let idle = step(Some(&w), &claims, Look::default(), at(700));
+    assert!(idle.is_idle(&claims) && idle.requeue_after.is_none());
+    let well = step(Some(&marked("b")), &claims, look(&[]), at(700));
+    assert_eq!(
+        (after(&well).state, after(&well).failed_revision.as_str()),
+        (Healthy, "")
+    );
+}
+
+#[test]
 fn whose_turn_it_is_not_says_what_it_waits_for() {
     let due = entry("a", "a", "b", Pending);
     for (turn, said) in [

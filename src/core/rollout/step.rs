@@ -257,6 +257,10 @@ impl<'a> Scene<'a> {
             ) {
                 self.requeue = sooner(self.requeue, left);
             }
+            if verdict.may_still_go_back(entry) {
+                // Of a pod that fails where none was ready nothing is heard.
+                self.requeue = sooner(self.requeue, left.or(Some(timeout)));
+            }
         }
     }
 

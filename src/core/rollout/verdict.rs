@@ -62,13 +62,28 @@ impl Verdict<'_> {
             | RolloutState::Superseded
             | RolloutState::RollbackFailed => {}
             _ if self.changed(entry) => set(entry, RolloutState::Superseded, self.superseded()),
-            RolloutState::Held => {}
+            RolloutState::Held if !(self.has_failed() && self.may_still_go_back(entry)) => {}
             _ => return self.open(entry),
         }
         false
     }
 
+    fn has_failed(&self) -> bool {
+        self.expired || matches!(self.health, Health::Failed(_))
+    }
+
+    /// Held for another cause than the value, which shows what it is worth only when that is cured.
+    pub(super) fn may_still_go_back(&self, entry: &RolloutStatus) -> bool {
+        entry.state == RolloutState::Held
+            && entry.failed_revision.is_empty()
+            && self.on_failure == OnFailure::Rollback
+            && self.may_go_back
+    }
+
     fn complete(&self, entry: &mut RolloutStatus) {
+        if entry.state == RolloutState::Held {
+            entry.failed_revision.clear();
+        }
         if entry.failed_revision.is_empty() {
             set(entry, RolloutState::Healthy, self.lasting_note());
             return;
