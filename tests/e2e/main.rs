@@ -13,6 +13,7 @@
 mod accounts;
 mod audit;
 mod batches;
+mod blameless;
 mod budgets;
 mod carried;
 mod case;
@@ -27,6 +28,7 @@ mod leaks;
 mod members;
 mod memory;
 mod merge;
+mod not_the_value;
 mod operators;
 mod outage;
 mod ownership;
@@ -80,6 +82,7 @@ struct Phase {
 
 fn phases(threads: usize) -> Vec<Phase> {
     let shared = [
+        not_the_value::tests(),
         values::tests(),
         batches::tests(),
         rotation::tests(),
