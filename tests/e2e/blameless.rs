@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, is},
+    case::{Case, assert_holds, condition, is, is_current},
     reasons::assert_says,
     rotating::{CANARY, KEY, Kind, PODS, SECOND, Scene, sequential, spec},
     workload::Uses,
@@ -217,6 +217,13 @@ impl Case {
             "the canary of {}: {what}: not so in time",
             self.namespace
         );
+    }
+
+    /// A pass that finds whatever version there is, rejected or not, and forgives nothing.
+    pub async fn whole_pass(&self) {
+        let edit = json!({"spec": {"refreshInterval": "11s"}});
+        self.patch_binding("app", edit).await;
+        self.until("app", "is current again", is_current).await;
     }
 
     /// Runs kubectl, which must not fail.

@@ -153,7 +153,7 @@ async fn a_workload_that_was_unhealthy_before_goes_back_with_another_and_is_not_
     case.until("app", "the unhealthy one is back too", unhealthy)
         .await;
     case.canary_given_up().await;
-    case.until_read_again(&["db"]).await;
+    case.whole_pass().await;
     case.until("app", "is still not judged", unhealthy).await;
     let states = case.states(CANARY);
     let known = ["Healthy", "Pending", "AlreadyUnhealthy"];
@@ -218,9 +218,7 @@ async fn manifests_put_back_after_a_rollback_restart_nothing_twice_and_try_nothi
     let undone = case.stands(scene.kind, CANARY).await;
     assert_eq!(undone.generation, replaced.generation + 1);
     assert!(undone.pods.is_disjoint(&back.pods));
-    // A whole pass, which finds the version that was rejected.
-    let edit = json!({"spec": {"refreshInterval": "11s"}});
-    case.patch_binding("app", edit).await;
+    case.whole_pass().await;
     let status = case.rolled_out("app", "False", "RolledBack").await;
     assert_says(
         &case,
