@@ -178,6 +178,21 @@ impl NodeSimulator {
         self.set_rules(namespace, target, [rule]);
     }
 
+    /// Gives every node room for so many pods that ask for one of an extended
+    /// resource (`example.com/slots`). Pods for which no room is left stay
+    /// unscheduled, as in a full cluster, until there is more of it.
+    ///
+    /// # Errors
+    /// What the API server answers instead.
+    pub async fn set_room(&self, resource: &str, each: u32) -> Result<()> {
+        for name in &self.nodes {
+            registration::set_room(&self.shared.client, name, resource, each)
+                .await
+                .map_err(Error::kube(format!("set the room of node {name}")))?;
+        }
+        Ok(())
+    }
+
     /// Takes a target's rules back.
     pub fn clear_rules(&self, namespace: &str, target: Target) {
         self.set_rules(namespace, target, []);

@@ -14,6 +14,7 @@ mod accounts;
 mod asked;
 mod audit;
 mod batches;
+mod blameless;
 mod budgets;
 mod carried;
 mod case;
@@ -28,6 +29,7 @@ mod leaks;
 mod members;
 mod memory;
 mod merge;
+mod not_the_value;
 mod operators;
 mod outage;
 mod ownership;
@@ -81,6 +83,7 @@ struct Phase {
 
 fn phases(threads: usize) -> Vec<Phase> {
     let shared = [
+        not_the_value::tests(),
         values::tests(),
         batches::tests(),
         rotation::tests(),

@@ -94,11 +94,11 @@ pub fn tested(reason: Reason) -> Tested {
         R::TooManyTargets => Tested::By(
             "reasons_rollouts::more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted",
         ),
-        R::AlreadyUnhealthy => {
-            Tested::By("reasons_rollouts::a_workload_that_was_unhealthy_before_is_told_apart")
-        }
+        R::AlreadyUnhealthy => Tested::By(
+            "not_the_value::a_workload_that_was_unhealthy_before_is_not_judged_and_holds_nobody_back",
+        ),
         R::Superseded => {
-            Tested::By("reasons_rollouts::a_template_changed_during_our_rollout_supersedes_it")
+            Tested::By("not_the_value::a_template_edited_in_the_middle_is_its_editors_affair")
         }
         R::Held | R::RolloutFailed => {
             Tested::By("reasons_rollouts::a_rollout_that_does_not_become_healthy_is_held")

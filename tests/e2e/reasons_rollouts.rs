@@ -4,10 +4,7 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use keyferry::api::Reason;
 use keyferry_testkit::node::{Rule, Target, When};
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams, PostParams},
-};
+use kube::{ResourceExt, api::PostParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,8 +16,6 @@ use crate::{
 crate::tests![tests:
     a_named_workload_that_does_not_exist_is_told,
     more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted,
-    a_workload_that_was_unhealthy_before_is_told_apart,
-    a_template_changed_during_our_rollout_supersedes_it,
     a_rollout_that_does_not_become_healthy_is_held,
 ];
 
@@ -111,70 +106,6 @@ async fn more_workloads_than_one_binding_may_roll_are_told_and_none_is_restarted
         .await;
     case.assert_kept(&current).await;
     assert!(untouched().await, "they run with what they were made with");
-}
-
-async fn a_workload_that_was_unhealthy_before_is_told_apart(case: Case) {
-    case.put("e", &case.value());
-    case.rolling("app", "K", "e").await;
-    case.deploy("web", 1, &[Uses::EnvFrom("app")]).await;
-    case.rolled_out("app", "True", "Synced").await;
-    let target = || Target::deployment("web");
-    case.world
-        .nodes
-        .set_rule(&case.namespace, target(), Rule::not_ready(When::Always));
-    let sick = case.poll(|| async {
-        let found = case.api::<Deployment>().get("web").await.unwrap();
-        (found
-            .status
-            .unwrap_or_default()
-            .ready_replicas
-            .unwrap_or_default()
-            == 0)
-            .then_some(())
-    });
-    assert!(sick.await.is_some());
-    let version = case.put("e", &case.value());
-    case.refresh("app").await;
-    let seen = |o: &Value| o["status"]["rollouts"][0]["state"] == "AlreadyUnhealthy";
-    let object = case.until("app", "told apart", seen).await;
-    assert!(
-        is(&object, "RolledOut", "Unknown", "AlreadyUnhealthy"),
-        "{}",
-        object["status"]
-    );
-    assert_says(&case, &condition(&object, "RolledOut"), &["web", "before"]);
-    case.world.nodes.clear_rules(&case.namespace, target());
-    case.rolled_out_at("app", &version).await;
-}
-
-async fn a_template_changed_during_our_rollout_supersedes_it(case: Case) {
-    case.put("e", &case.value());
-    case.rolling("app", "K", "e").await;
-    case.deploy("web", 1, &[Uses::EnvFrom("app")]).await;
-    case.rolled_out("app", "True", "Synced").await;
-    let target = || Target::deployment("web");
-    case.world
-        .nodes
-        .set_rule(&case.namespace, target(), Rule::not_ready(When::NewPod(1)));
-    case.put("e", &case.value());
-    case.refresh("app").await;
-    let rolling = |o: &Value| o["status"]["rollouts"][0]["state"] == "Progressing";
-    case.until("app", "our rollout is under way", rolling).await;
-    let theirs = json!({"spec": {"template": {"metadata": {"annotations": {"deploy": "42"}}}}});
-    case.api::<Deployment>()
-        .patch("web", &PatchParams::default(), &Patch::Merge(theirs))
-        .await
-        .unwrap();
-    let seen = |o: &Value| o["status"]["rollouts"][0]["state"] == "Superseded";
-    let object = case.until("app", "superseded", seen).await;
-    assert!(
-        is(&object, "RolledOut", "Unknown", "Superseded"),
-        "{}",
-        object["status"]
-    );
-    assert_says(&case, &condition(&object, "RolledOut"), &["web"]);
-    case.world.nodes.clear_rules(&case.namespace, target());
-    case.rolled_out("app", "True", "Synced").await;
 }
 
 async fn a_rollout_that_does_not_become_healthy_is_held(case: Case) {

@@ -15,6 +15,9 @@ use crate::{
     core::rollout::{Kind, Strategy, Workload, marker, workload::Numbers},
 };
 
+/// Longest name of an object (Kubernetes: DNS subdomain).
+const MAX_NAME: usize = 253;
+
 /// `kube::Resource` for a type with a field `meta` whose kind is known only when it runs.
 macro_rules! by_hand {
     ($type:ty) => {
@@ -167,6 +170,7 @@ fn ends_a_job(condition: &Condition) -> bool {
 }
 
 fn numbers(status: Status) -> Numbers {
+    let used_up = used_up(&status.conditions);
     let progressing = status
         .conditions
         .into_iter()
@@ -192,7 +196,24 @@ fn numbers(status: Status) -> Numbers {
         available,
         ready,
         progressing_reason: progressing.map(|c| c.reason).unwrap_or_default(),
+        used_up,
     }
+}
+
+/// The quota for which no pod can be made, by what the API server told the controller. Only its name is taken: that
+/// text may hold anything.
+fn used_up(conditions: &[Condition]) -> String {
+    let refused = |c: &&Condition| c.type_ == "ReplicaFailure" && c.status == "True";
+    let told = conditions.iter().find(refused);
+    let quota = told.and_then(|c| c.message.split_once("exceeded quota: "));
+    let name = quota.and_then(|(_, rest)| rest.split(',').next());
+    let is_name = |name: &&str| {
+        name.len() <= MAX_NAME
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    };
+    name.filter(is_name).unwrap_or_default().to_owned()
 }
 
 fn markers(template: &Template<'_>) -> crate::core::rollout::workload::Markers {

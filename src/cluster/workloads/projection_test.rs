@@ -93,6 +93,28 @@ fn a_deployment_keeps_what_decisions_need() {
 }
 
 #[test]
+fn a_quota_that_is_used_up_is_known_by_its_name_and_nothing_else_of_the_text() {
+    let quota = |status: &str, message: &str| {
+        let mut object = deployment();
+        let refused = json!({"type": "ReplicaFailure", "status": status, "reason": "FailedCreate", "message": message});
+        let conditions = object["status"]["conditions"].as_array_mut().unwrap();
+        conditions.push(refused);
+        read(&object, Kind::Deployment).numbers.used_up
+    };
+    let full = "pods \"ai-6b-\" is forbidden: exceeded quota: small.team-1, requested: pods=1, used: pods=3, limited: pods=3";
+    let denied = "admission webhook \"x\" denied the request: no";
+    let odd = "exceeded quota: what \"a\" webhook says";
+    for (status, message, expected) in [
+        ("True", full, "small.team-1"),
+        ("False", full, ""),
+        ("True", denied, ""),
+        ("True", odd, ""),
+    ] {
+        assert_eq!(quota(status, message), expected, "{message}");
+    }
+}
+
+#[test]
 fn secrets_by_env_env_from_volumes_projected_and_init_containers_not_pull_secrets() {
     let w = read(&deployment(), Kind::Deployment);
     let mounted: Vec<_> = w.mounted.into_iter().collect();

@@ -159,4 +159,7 @@ pub(super) struct Condition {
     pub status: String,
     #[serde(default)]
     pub reason: String,
+    /// May hold anything: never kept as it is.
+    #[serde(default)]
+    pub message: String,
 }

@@ -108,8 +108,8 @@ async fn nothing_to_go_back_to(
         // One whose marker is already on its way back is seen to its end.
         let waits = |e: &&mut RolloutStatus| rollout::waits_for_bytes(e);
         for entry in next.rollouts.iter_mut().filter(waits) {
+            // It keeps the revision that failed: nobody tries this once more.
             entry.state = RolloutState::Held;
-            entry.failed_revision.clear();
             entry.message.push_str(" The bytes of before are not kept any more: nothing was undone. Put a corrected value; we notice at once.");
         }
         enrol::summed_up(&next, &recipe.target.name, None, now)

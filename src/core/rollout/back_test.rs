@@ -11,7 +11,8 @@ use crate::api::{
     binding::OnFailure::{self, Hold, Rollback},
     status::{
         RolloutState::{
-            self, Healthy, Held, Pending, Progressing, RollbackFailed, RolledBack, RollingBack,
+            self, AlreadyUnhealthy, Healthy, Held, Pending, Progressing, RollbackFailed,
+            RolledBack, RollingBack,
         },
         RolloutStatus,
     },
@@ -340,6 +341,98 @@ fn the_old_bytes_may_fail_too_and_recover_later() {
 }
 
 #[test]
+fn one_that_was_unhealthy_before_goes_back_with_the_others_and_is_not_judged() {
+    let known = entry("a", "b", "a", AlreadyUnhealthy);
+    let claims = [claim(&known, Rollback, Turn::Back)];
+    let mut failing = marked("b");
+    failing.numbers.available = 0;
+    let pods = [crashing("new", Some("b"))];
+    let sent = step(Some(&failing), &claims, look(&pods), at(210));
+    assert_eq!(sent.apply, Some(Markers::new()));
+    assert_eq!(after(&sent).state, AlreadyUnhealthy);
+    assert!(after(&sent).message.contains("unhealthy before the change"));
+
+    let known = after(&sent).clone();
+    let claims = [claim(&known, Rollback, Turn::Back)];
+    let pods = [PodInfo {
+        started: Some(at(300)),
+        ..crashing("old", None)
+    }];
+    let w = exceeded(deployment());
+    assert!(step(Some(&w), &claims, look(&pods), at(900)).is_idle(&claims));
+    let done = step(Some(&deployment()), &claims, look(&[]), at(900));
+    assert_eq!(after(&done).state, Healthy);
+
+    // Well by now: what becomes of it is its way back's.
+    let known = entry("a", "b", "a", AlreadyUnhealthy);
+    let claims = [claim(&known, Rollback, Turn::Back)];
+    let well = step(Some(&marked("b")), &claims, look(&[]), at(210));
+    assert_eq!(after(&well).state, Progressing);
+}
+
+#[test]
+fn one_that_went_back_with_another_and_fails_then_goes_no_further_back() {
+    let known = RolloutStatus {
+        delivered: "a".into(),
+        wanted: "a".into(),
+        ..sent(Progressing)
+    };
+    let claims = [claim(&known, Rollback, Turn::Back)];
+    let pods = [PodInfo {
+        started: Some(at(300)),
+        ..crashing("old", None)
+    }];
+    let failed = step(Some(&exceeded(deployment())), &claims, look(&pods), at(400));
+    assert_eq!(
+        (
+            after(&failed).state,
+            after(&failed).failed_revision.as_str()
+        ),
+        (RollbackFailed, "")
+    );
+}
+
+#[test]
+fn one_held_for_another_cause_goes_back_when_the_value_turns_out_to_be_bad() {
+    let known = sent(Held);
+    let w = exceeded(marked("b"));
+    let next = |known: &RolloutStatus, on_failure, pods: &[PodInfo]| {
+        let claims = [claim(known, on_failure, Turn::Now)];
+        step(Some(&w), &claims, look(pods), at(700))
+    };
+    let full = PodInfo {
+        unscheduled: "Unschedulable".into(),
+        ..pod(110, 120, Some("b"))
+    };
+    let held = next(&known, Rollback, &[full]);
+    assert_eq!(after(&held).state, Held);
+    assert_eq!(held.requeue_after, Some(Duration::from_secs(600)));
+    let bad = [crashing("new", Some("b"))];
+    let back = next(&known, Rollback, &bad);
+    assert_eq!(
+        (after(&back).state, after(&back).failed_revision.as_str()),
+        (RollingBack, "b")
+    );
+    // Where nothing is to go back it stays as it is, and is not looked at again.
+    let claims = [claim(&known, Hold, Turn::Now)];
+    let idle = step(Some(&w), &claims, Look::default(), at(700));
+    assert!(idle.is_idle(&claims) && idle.requeue_after.is_none());
+    // Nor where the bytes of before are not kept any more: that was tried.
+    let tried = RolloutStatus {
+        failed_revision: "b".into(),
+        ..known
+    };
+    let claims = [claim(&tried, Rollback, Turn::Now)];
+    let idle = step(Some(&w), &claims, Look::default(), at(700));
+    assert!(idle.is_idle(&claims) && idle.requeue_after.is_none());
+    let well = step(Some(&marked("b")), &claims, look(&[]), at(700));
+    assert_eq!(
+        (after(&well).state, after(&well).failed_revision.as_str()),
+        (Healthy, "")
+    );
+}
+
+#[test]
 fn whose_turn_it_is_not_says_what_it_waits_for() {
     let due = entry("a", "a", "b", Pending);
     for (turn, said) in [
@@ -482,7 +575,7 @@ fn pods_that_mount_the_secret_are_not_protected_by_order_or_rollback() {
 #[test]
 fn what_is_kept_and_what_the_history_says_follow_from_the_entries() {
     use crate::core::annotations::RevisionOutcome::{Failed, Healthy as Well, Written};
-    use RolloutState::{AlreadyUnhealthy, NextRun, NotFound, Skipped, Superseded};
+    use RolloutState::{NextRun, NotFound, Skipped, Superseded};
     for (state, keeps, outcome_then) in [
         (Healthy, false, Well),
         (Pending, true, Written),

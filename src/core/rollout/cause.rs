@@ -2,7 +2,7 @@
 //!
 //! Only waiting reasons, exit codes and counts are kept: never what a program wrote.
 
-use super::{intent::PodInfo, workload::Markers};
+use super::{intent::PodInfo, workload::Workload};
 
 /// A container of a pod in the middle of a rollout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,18 +30,22 @@ pub struct Failing {
     pub said: String,
 }
 
-/// Reads what the pods of the template with `markers` say.
-pub fn failing(pods: &[PodInfo], markers: &Markers) -> Failing {
+/// Reads what the pods of the workload's template say.
+pub fn failing(pods: &[PodInfo], workload: &Workload) -> Failing {
     let new: Vec<&PodInfo> = pods
         .iter()
-        .filter(|pod| pod.markers == *markers && !pod.leaving)
+        .filter(|pod| pod.markers == workload.markers && !pod.leaving)
         .collect();
     let elsewhere = |said: String| Failing {
         by_value: false,
         said,
     };
+    let quota = &workload.numbers.used_up;
+    let quota = (!quota.is_empty())
+        .then(|| format!("no new pod could be made: quota \"{quota}\" is used up"));
     if new.is_empty() {
-        return elsewhere("no new pod could be made: a quota or an admission rule".to_owned());
+        let unknown = || "no new pod could be made: a quota or an admission rule".to_owned();
+        return elsewhere(quota.unwrap_or_else(unknown));
     }
     let mut containers = new.iter().flat_map(|pod| &pod.containers);
     if let Some(container) = containers.find(|c| c.blames_value()) {
@@ -56,7 +60,9 @@ pub fn failing(pods: &[PodInfo], markers: &Markers) -> Failing {
     let stuck = new.iter().flat_map(|pod| &pod.containers);
     match stuck.into_iter().find(|c| !c.ready) {
         Some(container) => elsewhere(container.in_words()),
-        None => elsewhere("the new pods are ready; others are not replaced".to_owned()),
+        None => elsewhere(
+            quota.unwrap_or_else(|| "the new pods are ready; others are not replaced".to_owned()),
+        ),
     }
 }
 
@@ -94,7 +100,10 @@ impl ContainerReport {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{testing::marked, workload::Markers},
+        *,
+    };
 
     fn markers(text: &str) -> Markers {
         [("rollout.keyferry.dev/ai".to_owned(), text.to_owned())].into()
@@ -122,7 +131,17 @@ mod tests {
     }
 
     fn verdict(pods: &[PodInfo]) -> (bool, String) {
-        let failing = failing(pods, &markers("b"));
+        verdict_of(
+            pods,
+            &Workload {
+                markers: markers("b"),
+                ..marked("b")
+            },
+        )
+    }
+
+    fn verdict_of(pods: &[PodInfo], workload: &Workload) -> (bool, String) {
+        let failing = failing(pods, workload);
         (failing.by_value, failing.said)
     }
 
@@ -195,6 +214,28 @@ mod tests {
         ] {
             assert_eq!(verdict(&pods), (false, said.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_quota_that_lets_no_pod_be_made_is_named_unless_a_pod_says_more() {
+        let mut workload = marked("b");
+        workload.numbers.used_up = "small".into();
+        let named = "no new pod could be made: quota \"small\" is used up";
+        let ready = pod(ContainerReport {
+            running: true,
+            ready: true,
+            ..ContainerReport::default()
+        });
+        let pulling = waiting("ImagePullBackOff", None, 0);
+        for (pods, said) in [
+            (vec![], named),
+            (vec![ready], named),
+            (vec![pulling], "container app ImagePullBackOff"),
+        ] {
+            assert_eq!(verdict_of(&pods, &workload), (false, said.to_owned()));
+        }
+        let crashing = waiting("CrashLoopBackOff", Some(1), 2);
+        assert!(verdict_of(&[crashing], &workload).0);
     }
 
     #[test]

@@ -222,10 +222,7 @@ impl<'a> Scene<'a> {
             .claims
             .iter()
             .all(|claim| claim.on_failure == OnFailure::Rollback);
-        let failing = self
-            .look
-            .pods
-            .map(|pods| failing(pods, &self.workload.markers));
+        let failing = self.look.pods.map(|pods| failing(pods, self.workload));
         for (claim, entry) in pairs(self.claims, &mut self.entries) {
             if entry.delivered != entry.wanted || back::waits_for_bytes(entry) {
                 continue;
@@ -240,6 +237,7 @@ impl<'a> Scene<'a> {
                 failing: failing.as_ref(),
                 on_failure: claim.on_failure,
                 may_go_back,
+                has_gone_back: claim.turn == Turn::Back,
                 caution: &claim.caution,
                 now: self.now,
             };
@@ -258,6 +256,10 @@ impl<'a> Scene<'a> {
                 RolloutState::Progressing | RolloutState::RollingBack
             ) {
                 self.requeue = sooner(self.requeue, left);
+            }
+            if verdict.may_still_go_back(entry) {
+                // Of a pod that fails where none was ready nothing is heard.
+                self.requeue = sooner(self.requeue, left.or(Some(timeout)));
             }
         }
     }

@@ -82,18 +82,19 @@ const ORDER: [(RolloutState, &str, Option<bool>, Reason); 9] = [
         None,
         Reason::Progressing,
     ),
+    // Before those that wait for it.
+    (
+        RolloutState::Superseded,
+        "Superseded",
+        None,
+        Reason::Superseded,
+    ),
     (RolloutState::Pending, "Pending", None, Reason::Progressing),
     (
         RolloutState::AlreadyUnhealthy,
         "AlreadyUnhealthy",
         None,
         Reason::AlreadyUnhealthy,
-    ),
-    (
-        RolloutState::Superseded,
-        "Superseded",
-        None,
-        Reason::Superseded,
     ),
 ];
 

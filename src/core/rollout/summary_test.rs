@@ -24,7 +24,7 @@ fn entries(states: &[RolloutState]) -> Vec<RolloutStatus> {
 
 #[test]
 fn one_phrase_and_one_condition_with_the_most_important_fact() {
-    let rows: [(&[RolloutState], &str, &str, Reason); 15] = [
+    let rows: [(&[RolloutState], &str, &str, Reason); 16] = [
         (
             &[RollingBack, Held],
             "RollingBack 0/2",
@@ -86,6 +86,12 @@ fn one_phrase_and_one_condition_with_the_most_important_fact() {
         (
             &[Healthy, Superseded],
             "Superseded 1/2",
+            "Unknown",
+            Reason::Superseded,
+        ),
+        (
+            &[Superseded, Pending],
+            "Superseded 0/2",
             "Unknown",
             Reason::Superseded,
         ),

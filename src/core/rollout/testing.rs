@@ -53,6 +53,7 @@ pub fn workload(kind: Kind, name: &str) -> Workload {
             available: 3,
             ready: 3,
             progressing_reason: "NewReplicaSetAvailable".into(),
+            used_up: String::new(),
         },
     }
 }

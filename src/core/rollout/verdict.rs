@@ -33,6 +33,8 @@ pub(super) struct Verdict<'a> {
     pub on_failure: OnFailure,
     /// So do all others that roll this workload.
     pub may_go_back: bool,
+    /// It has the bytes of before again, on its own account or another's: there is nothing further back.
+    pub has_gone_back: bool,
     /// See [`Workload::caution`].
     pub caution: &'a str,
     /// For how long it took.
@@ -60,13 +62,28 @@ impl Verdict<'_> {
             | RolloutState::Superseded
             | RolloutState::RollbackFailed => {}
             _ if self.changed(entry) => set(entry, RolloutState::Superseded, self.superseded()),
-            RolloutState::Held => {}
+            RolloutState::Held if !(self.has_failed() && self.may_still_go_back(entry)) => {}
             _ => return self.open(entry),
         }
         false
     }
 
+    fn has_failed(&self) -> bool {
+        self.expired || matches!(self.health, Health::Failed(_))
+    }
+
+    /// Held for another cause than the value, which shows what it is worth only when that is cured.
+    pub(super) fn may_still_go_back(&self, entry: &RolloutStatus) -> bool {
+        entry.state == RolloutState::Held
+            && entry.failed_revision.is_empty()
+            && self.on_failure == OnFailure::Rollback
+            && self.may_go_back
+    }
+
     fn complete(&self, entry: &mut RolloutStatus) {
+        if entry.state == RolloutState::Held {
+            entry.failed_revision.clear();
+        }
         if entry.failed_revision.is_empty() {
             set(entry, RolloutState::Healthy, self.lasting_note());
             return;
@@ -96,7 +113,7 @@ impl Verdict<'_> {
             return true;
         };
         let reason = format!("{reason}; {}", failing.said);
-        if entry.state == RolloutState::RollingBack {
+        if entry.state == RolloutState::RollingBack || self.has_gone_back {
             set(
                 entry,
                 RolloutState::RollbackFailed,

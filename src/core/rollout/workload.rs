@@ -107,6 +107,8 @@ pub struct Numbers {
     pub ready: i64,
     /// Reason of a Deployment's condition `Progressing`; empty when there is none.
     pub progressing_reason: String,
+    /// Name of the ResourceQuota for which a Deployment's controller can make no further pod; empty: none.
+    pub used_up: String,
 }
 
 /// One workload.

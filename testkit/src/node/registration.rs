@@ -62,6 +62,21 @@ pub(super) async fn register(client: &Client, name: &str) -> kube::Result<()> {
     Ok(())
 }
 
+/// The node has this many of an extended resource, whatever it had before.
+pub(super) async fn set_room(
+    client: &Client,
+    name: &str,
+    resource: &str,
+    count: u32,
+) -> kube::Result<()> {
+    let room = json!({ resource: count.to_string() });
+    let patch = json!({"status": {"capacity": room, "allocatable": room}});
+    Api::<Node>::all(client.clone())
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
+}
+
 /// Renews the node's Lease for ever.
 pub(super) async fn heartbeat(client: Client, name: String) {
     loop {

@@ -356,3 +356,28 @@ async fn a_program_says_what_it_captured_and_one_without_image_never_starts() {
     let starts = nodes.starts(&place.namespace);
     assert!(starts.iter().all(|start| start.pod == "says"));
 }
+
+#[tokio::test]
+async fn a_pod_that_finds_no_room_is_unschedulable_until_there_is_some() {
+    let place = place("room").await;
+    let nodes = &place.bed.nodes;
+    let room = format!("example.com/{}", place.namespace);
+    nodes.set_room(&room, 0).await.unwrap();
+    let limits = json!({"limits": {&room: "1"}});
+    let wants = json!({"name": "app", "image": "app:1", "resources": limits});
+    place
+        .apply(pod("wants", json!({"containers": [wants]})))
+        .await;
+    let pods = place.pods();
+    until("no node takes it", || async {
+        let status = status(&pods, "wants").await;
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions.any(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")
+    })
+    .await;
+    nodes.set_room(&room, 1).await.unwrap();
+    until("it runs", || async {
+        status(&pods, "wants").await["phase"] == "Running"
+    })
+    .await;
+}

@@ -32,7 +32,14 @@ impl Scene<'_> {
         // The Secret must hold the bytes before pods are told to read them.
         let back = self.with_bytes(&back);
         if !back.is_empty() {
-            self.set(&back, RolloutState::Progressing);
+            let unwell = self.health != Health::Healthy && self.was_unwell(&back);
+            self.set(
+                &back,
+                match unwell {
+                    true => RolloutState::AlreadyUnhealthy,
+                    false => RolloutState::Progressing,
+                },
+            );
             return;
         }
         let on = self.whose_turn_it_is(on);
@@ -162,10 +169,7 @@ impl Scene<'_> {
     /// Health before the change: a workload in the middle of our own rollout moves on at once.
     fn state_before(&self, ready: &[usize], oldest: Timestamp) -> Before {
         let any = |state| self.entries.iter().flatten().any(|e| e.state == state);
-        let unwell = ready
-            .iter()
-            .filter_map(|&i| self.entries[i].as_ref())
-            .any(|e| e.state == RolloutState::AlreadyUnhealthy);
+        let unwell = self.was_unwell(ready);
         let timeout = self.timeout();
         match () {
             () if self.health == Health::Healthy => Before::Well,
@@ -177,6 +181,13 @@ impl Scene<'_> {
                 _ => Before::Unwell,
             },
         }
+    }
+
+    /// It was unhealthy before the change that is under way.
+    fn was_unwell(&self, which: &[usize]) -> bool {
+        let entries = which.iter().filter_map(|&i| self.entries[i].as_ref());
+        let mut states = entries.map(|entry| entry.state);
+        states.any(|state| state == RolloutState::AlreadyUnhealthy)
     }
 
     fn wait(&mut self, ready: &[usize], left: Duration) {
