@@ -269,7 +269,7 @@ async fn carry_out(
             RETRY
         })?;
         context.metrics.kubernetes_write("pods", "delete");
-        tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that cannot become ready was deleted");
+        tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that must not stay was deleted");
     }
     let mut pause = Ok(());
     for (speaker, (_, outcome)) in speakers.iter().zip(&step.entries) {
