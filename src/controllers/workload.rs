@@ -323,7 +323,7 @@ async fn record(
 async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
     binding::tidy(context, &speaker.binding, after).await;
     enrol::wake_open(context, &speaker.binding.namespace, after);
-    if after.rollouts.iter().any(rollout::is_rolling_back) {
+    if rollout::concerns_binding(&speaker.entry, &after.rollouts) {
         context.binding_queue.now(speaker.binding.clone());
     }
 }

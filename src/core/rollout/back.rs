@@ -54,6 +54,12 @@ pub fn was_asked(entry: &RolloutStatus) -> bool {
     entry.message.contains(ASKED)
 }
 
+/// What the binding's loop has to do after a step: restore the bytes; or, once the pods are back, follow its entries
+/// again, which an operator that began in the middle does not yet.
+pub fn concerns_binding(before: &RolloutStatus, after: &[RolloutStatus]) -> bool {
+    is_rolling_back(before) || after.iter().any(is_rolling_back)
+}
+
 /// The text brings back, or leaves as they are, pods of before the failure, and the Secret has its bytes again. A
 /// text with a suffix brings back none.
 pub(super) fn may_be_stale(claim: &Claim<'_>, entry: &RolloutStatus) -> bool {

@@ -437,6 +437,26 @@ fn where_only_a_person_deletes_pods_none_is_deleted() {
 }
 
 #[test]
+fn the_binding_is_woken_while_something_goes_back_and_once_more_when_it_is_there() {
+    let (well, back) = (entry("a", "b", "b", Healthy), going_back("b", "b"));
+    let there = sent(RolledBack);
+    for (before, after, woken) in [
+        (&well, [&well, &well], false),
+        (&sent(Progressing), [&back, &well], true),
+        (&well, [&back, &well], true),
+        (&back, [&there, &well], true),
+        (&there, [&there, &well], false),
+    ] {
+        let after = after.map(Clone::clone);
+        assert_eq!(
+            concerns_binding(before, &after),
+            woken,
+            "{before:?} {after:?}"
+        );
+    }
+}
+
+#[test]
 fn the_old_bytes_may_fail_too_and_recover_later() {
     let back = going_back("a", "a");
     let claims = [claim(&back, Rollback, Turn::Back)];
