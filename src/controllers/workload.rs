@@ -269,7 +269,7 @@ async fn carry_out(
             RETRY
         })?;
         context.metrics.kubernetes_write("pods", "delete");
-        tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that cannot become ready was deleted");
+        tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that must not stay was deleted");
     }
     let mut pause = Ok(());
     for (speaker, (_, outcome)) in speakers.iter().zip(&step.entries) {
@@ -323,7 +323,7 @@ async fn record(
 async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
     binding::tidy(context, &speaker.binding, after).await;
     enrol::wake_open(context, &speaker.binding.namespace, after);
-    if after.rollouts.iter().any(rollout::is_rolling_back) {
+    if rollout::concerns_binding(&speaker.entry, &after.rollouts) {
         context.binding_queue.now(speaker.binding.clone());
     }
 }

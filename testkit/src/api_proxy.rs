@@ -68,7 +68,7 @@ struct Current {
 }
 
 struct Armed {
-    pid: u32,
+    pid: Option<u32>,
     moment: Moment,
     fits: Box<dyn FnMut(&Write) -> bool + Send>,
     /// The write that fitted, while its answer is awaited.
@@ -131,10 +131,11 @@ impl ApiProxy {
         self.shared.lock().writes.clone()
     }
 
-    /// Kills the process at the first write from now on that fits, and shuts. One kill at a time.
+    /// Kills the process at the first write from now on that fits, and shuts. One kill at a time. `pid`: None: it is
+    /// only shut, for a process that is not known yet and is killed by who waits for it.
     pub fn kill(
         &self,
-        pid: u32,
+        pid: Option<u32>,
         moment: Moment,
         fits: impl FnMut(&Write) -> bool + Send + 'static,
     ) {
@@ -234,10 +235,8 @@ impl Current {
     }
 
     fn strike(&mut self, at: usize) {
-        let pid = self
-            .armed
-            .take()
-            .and_then(|armed| i32::try_from(armed.pid).ok());
+        let pid = self.armed.take().and_then(|armed| armed.pid);
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
         // Its parent has not waited for it yet, so the id is still its own.
         if let Some(pid) = pid.and_then(Pid::from_raw) {
             kill_process(pid, Signal::KILL).ok();

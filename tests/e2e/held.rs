@@ -40,6 +40,14 @@ async fn held(case: Case, kind: Kind, rule: impl Fn(When) -> Rule) {
     let second = case.operator(&[]).await;
     case.until_read_again(&["db"]).await;
     is_held(&scene, &bad).await;
+    // A corrected value goes out by itself.
+    let good = case.plain();
+    let version = case.put("db", &good);
+    case.rolled_out_at("app", &version).await;
+    for name in [CANARY, SECOND] {
+        case.stands(kind, name).await;
+        assert!(case.all_captured(name, KEY, &good), "{name}");
+    }
     scene.always_ready_enough().await;
     second.terminate(&case.world.channels).await;
 }

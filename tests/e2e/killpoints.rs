@@ -15,19 +15,27 @@ use serde_json::{Value, json};
 use crate::{
     case::{Case, PATIENCE},
     operators::{Running, Start},
-    rotating::{CANARY, KEY, Kind, SECOND, Scene, sequential},
+    rotating::{self, CANARY, KEY, Kind, SECOND, Scene, sequential},
     world::World,
 };
 
 crate::tests![own:
-    an_operator_killed_before_and_after_every_write_ends_as_one_that_lives,
+    an_operator_killed_at_every_write_ends_as_one_that_lives_for_deployments,
+    an_operator_killed_at_every_write_ends_as_one_that_lives_for_stateful_sets,
+    an_operator_killed_at_every_write_ends_as_one_that_lives_for_daemon_sets,
 ];
 
-/// Operators side by side, each with its own namespace; kills of one lane come one after the other.
-const LANES: usize = 8;
+/// Operators side by side, each with its own namespace; kills of one lane come one after the other. A Deployment is
+/// given up sooner than the shortest `timeout`.
+fn lanes(kind: Kind) -> usize {
+    match kind {
+        Kind::Deployment => 6,
+        Kind::StatefulSet | Kind::DaemonSet => 9,
+    }
+}
 
 /// Every write that there is, in the order in which they come first.
-const WRITES: [&str; 13] = [
+const WRITES: [&str; 14] = [
     "status: intent",
     "companion",
     "Secret",
@@ -39,48 +47,68 @@ const WRITES: [&str; 13] = [
     "rejection and restored Secret",
     "status: restored",
     "marker removed",
-    "status: outcome, back",
+    STUCK,
+    BACK,
     LAST,
 ];
+const BACK: &str = "status: outcome, back";
 const LAST: &str = "companion deleted";
+/// Of a StatefulSet only.
+const STUCK: &str = "stuck pod deleted";
+
+fn writes_of(kind: Kind) -> BTreeSet<&'static str> {
+    let writes = WRITES.into_iter();
+    let there_is = |label: &&str| kind == Kind::StatefulSet || *label != STUCK;
+    writes.filter(there_is).collect()
+}
 
 /// Of an operator that begins with somebody else's open intent, and has not asked AWS yet.
 const WITHDRAWN: &str = "status: intent withdrawn";
 
-/// A kill: on which side of which write, by its label and how often that was seen before.
-type Kill = (Moment, &'static str, usize);
+/// A write: its label, and how often that was seen before.
+type Place = (&'static str, usize);
+/// A kill: on which side of which write.
+type Kill = (Moment, &'static str);
 
-async fn an_operator_killed_before_and_after_every_write_ends_as_one_that_lives(case: Case) {
-    let mut lanes = join_all((0..LANES).map(|n| Lane::start(&case, n))).await;
+async fn an_operator_killed_at_every_write_ends_as_one_that_lives_for_deployments(case: Case) {
+    killed(case, Kind::Deployment).await;
+}
+
+async fn an_operator_killed_at_every_write_ends_as_one_that_lives_for_stateful_sets(case: Case) {
+    killed(case, Kind::StatefulSet).await;
+}
+
+async fn an_operator_killed_at_every_write_ends_as_one_that_lives_for_daemon_sets(case: Case) {
+    killed(case, Kind::DaemonSet).await;
+}
+
+async fn killed(case: Case, kind: Kind) {
+    let mut lanes = join_all((0..lanes(kind)).map(|n| Lane::start(&case, kind, n))).await;
     let (undisturbed, _) = lanes[0].rotate(None).await;
     let labels = &lanes[0].labels;
     let labels: Vec<&str> = undisturbed.iter().filter_map(|w| labels.of(w)).collect();
-    println!("writes of a rotation that is taken back:");
+    println!("writes of a rotation of a {kind:?} that is taken back:");
     for (n, (label, write)) in labels.iter().zip(&undisturbed).enumerate() {
         println!("{n:>3}  {label:<36} {write}");
     }
     let seen: BTreeSet<&str> = labels.iter().copied().collect();
-    assert_eq!(seen, BTreeSet::from(WRITES));
+    assert_eq!(seen, writes_of(kind));
 
     let earlier = |n: usize| labels[..n].iter().filter(|l| **l == labels[n]).count();
     let places: Vec<_> = (0..labels.len()).map(|n| (labels[n], earlier(n))).collect();
-    let both = |(label, nth)| [(Moment::Before, label, nth), (Moment::After, label, nth)];
-    let kills: Vec<Kill> = places.into_iter().flat_map(both).collect();
-    let mut dealt = vec![Vec::new(); LANES];
-    for (n, kill) in kills.iter().enumerate() {
-        dealt[n % LANES].push(*kill);
+    let mut dealt = vec![Vec::new(); lanes.len()];
+    for (n, place) in places.into_iter().enumerate() {
+        dealt[n % lanes.len()].push(place);
     }
-    let runs = lanes
-        .into_iter()
-        .zip(dealt)
-        .map(|(lane, kills)| lane.run(kills));
-    let killed: Vec<_> = join_all(runs).await.into_iter().flatten().collect();
+    let runs = lanes.into_iter().zip(dealt);
+    let runs = runs.map(|(lane, places)| lane.run(places));
+    let killed: Vec<Kill> = join_all(runs).await.into_iter().flatten().collect();
     println!("{} kills of {} writes", killed.len(), undisturbed.len());
     assert_eq!(killed.len(), 2 * undisturbed.len());
     for moment in [Moment::Before, Moment::After] {
         let here = killed.iter().filter(|(m, _)| *m == moment);
         let here: BTreeSet<&str> = here.map(|(_, label)| *label).collect();
-        assert_eq!(here, BTreeSet::from(WRITES), "killed {moment:?}");
+        assert_eq!(here, writes_of(kind), "killed {moment:?}");
     }
 }
 
@@ -91,10 +119,11 @@ struct Lane {
     operator: Running,
     scene: Scene,
     labels: Labels,
+    rotated: bool,
 }
 
 impl Lane {
-    async fn start(case: &Case, n: usize) -> Self {
+    async fn start(case: &Case, kind: Kind, n: usize) -> Self {
         let case = case.sibling(&format!("lane-{n}")).await;
         let world = &case.world;
         let proxy = ApiProxy::start(world.plane.kubeconfig()).await.unwrap();
@@ -110,9 +139,12 @@ impl Lane {
             .allow(&["secretsmanager:*", "sqs:*"], &["*"]);
         world.aws.put_role(role);
         let operator = world.launch_operator(start).await.unwrap();
-        // A Deployment that gives up soon keeps a kill short.
-        let soon = json!({"progressDeadlineSeconds": 3});
-        let scene = Scene::start_with(&case, Kind::Deployment, sequential("Rollback"), soon).await;
+        // A Deployment that gives up soon keeps a kill short, though not while an operator starts; other kinds never do.
+        let soon = match kind {
+            Kind::Deployment => json!({"progressDeadlineSeconds": 6}),
+            Kind::StatefulSet | Kind::DaemonSet => json!({}),
+        };
+        let scene = Scene::start_with(&case, kind, sequential("Rollback"), soon).await;
         let labels = Labels {
             namespace: case.namespace.clone(),
             good: scene.good.clone(),
@@ -124,6 +156,7 @@ impl Lane {
             operator,
             scene,
             labels,
+            rotated: false,
         }
     }
 
@@ -132,54 +165,76 @@ impl Lane {
         case.start(&[&url]).through(proxy)
     }
 
-    /// Rotates once for each kill; what each one hit.
-    async fn run(mut self, kills: Vec<Kill>) -> Vec<(Moment, &'static str)> {
-        let mut hit = Vec::new();
-        for kill in kills {
-            let (_, at) = self.rotate(Some(kill)).await;
-            println!("killed {:?} {}", kill.0, at);
-            hit.push((kill.0, at));
+    /// Rotates once for each write; what was killed at.
+    async fn run(mut self, places: Vec<Place>) -> Vec<Kill> {
+        let mut killed = Vec::new();
+        for place in places {
+            if self.rotated && self.scene.kind == Kind::DaemonSet {
+                // One of its pods is new, and perhaps not the one that is replaced next.
+                rotating::age().await;
+            }
+            let (_, here) = self.rotate(Some(place)).await;
+            println!("{} killed at {here:?}", self.labels.namespace);
+            killed.extend(here);
         }
         self.end().await;
-        hit
+        killed
     }
 
-    /// A bad version goes in and is taken back, with a kill or without; every write in the namespace, and the label of
-    /// the one that killed.
-    async fn rotate(&mut self, kill: Option<Kill>) -> (Vec<Write>, &'static str) {
+    /// A bad version goes in and is taken back, undisturbed, or with an operator killed before a write and the next
+    /// one after it; every write in the namespace, and where the kills were.
+    async fn rotate(&mut self, place: Option<Place>) -> (Vec<Write>, Vec<Kill>) {
         let case = self.scene.case.clone();
-        let labels = self.labels.clone();
+        self.rotated = true;
         let from = self.proxy.writes().len();
-        if let Some((moment, wanted, nth)) = kill {
-            let mut earlier = 0;
-            self.proxy.kill(self.operator.pid, moment, move |write| {
-                let Some(label) = labels.of(write) else {
-                    return false;
-                };
-                earlier += usize::from(label == wanted);
-                // Two statuses may go out as one: then the last write takes the kill.
-                earlier == nth + 1 || label == LAST
-            });
+        if let Some((label, nth)) = place {
+            self.arm(Some(self.operator.pid), Moment::Before, label, nth);
         }
         // Not ready for good: a container that ends would start again with the restored bytes while nobody takes the
         // marker off, and its Deployment would go on.
         let (bad, version) = self.scene.put_bad(Rule::not_ready);
-        let mut hit = "";
-        if kill.is_some() {
-            let at = self.proxy.until_killed(PATIENCE).await.unwrap();
-            hit = self.labels.of(&self.proxy.writes()[at]).unwrap();
-            self.operator.kill().await;
-            self.proxy.open();
-            let start = Self::way(&case, &self.proxy, &self.queue);
-            self.operator = case.world.launch_operator(start).await.unwrap();
+        let mut killed = Vec::new();
+        if let Some((label, _)) = place {
+            killed.push((Moment::Before, self.struck().await));
+            // The next one begins with that very write, perhaps before anybody knows its process.
+            self.arm(None, Moment::After, label, 0);
+            self.launch().await;
+            killed.push((Moment::After, self.struck().await));
+            self.launch().await;
         }
         self.scene.taken_back(&bad, &version).await;
         for (n, name) in [CANARY, SECOND].into_iter().enumerate() {
-            self.scene.before[n] = case.stands(Kind::Deployment, name).await;
+            self.scene.before[n] = case.stands(self.scene.kind, name).await;
         }
         let mut writes = self.proxy.writes().split_off(from);
         writes.retain(|write| self.labels.of(write).is_some());
-        (writes, hit)
+        (writes, killed)
+    }
+
+    fn arm(&self, pid: Option<u32>, moment: Moment, wanted: &'static str, nth: usize) {
+        let (labels, mut earlier) = (self.labels.clone(), 0);
+        self.proxy.kill(pid, moment, move |write| {
+            let Some(label) = labels.of(write) else {
+                return false;
+            };
+            earlier += usize::from(label == wanted);
+            // Two statuses may go out as one: then the last of them takes the kill.
+            earlier == nth + 1 || (label == BACK && wanted != LAST)
+        });
+    }
+
+    /// Waits until the operator was killed; the label of the write.
+    async fn struck(&mut self) -> &'static str {
+        let at = self.proxy.until_killed(PATIENCE).await.unwrap();
+        self.operator.kill().await;
+        self.proxy.open();
+        self.labels.of(&self.proxy.writes()[at]).unwrap()
+    }
+
+    async fn launch(&mut self) {
+        let case = &self.scene.case;
+        let start = Self::way(case, &self.proxy, &self.queue);
+        self.operator = case.world.launch_operator(start).await.unwrap();
     }
 
     async fn end(self) {
@@ -215,7 +270,8 @@ impl Labels {
             ("DELETE", "secrets", "app-keyferry-previous") => LAST,
             ("PUT", "secrets", "app") if self.restores(&body) => "rejection and restored Secret",
             ("PUT", "secrets", "app") => "Secret",
-            ("PATCH", "deployments", CANARY) => {
+            ("DELETE", "pods", pod) if pod.starts_with(CANARY) => STUCK,
+            ("PATCH", "deployments" | "statefulsets" | "daemonsets", CANARY) => {
                 match body["spec"]["template"]["metadata"]["annotations"].as_object() {
                     Some(markers) if !markers.is_empty() => "marker",
                     _ => "marker removed",
@@ -239,7 +295,7 @@ impl Labels {
         let to_good = wanted == self.revision;
         let written = text(&status["secret"]["revision"]) == wanted;
         match canary["state"].as_str().unwrap() {
-            "RolledBack" => "status: outcome, back",
+            "RolledBack" => BACK,
             "RollingBack" if !to_good => "status: outcome, the value failed",
             "RollingBack" if written => "status: restored",
             "RollingBack" => "status: intent of the way back",

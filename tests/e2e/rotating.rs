@@ -123,9 +123,7 @@ impl Scene {
     /// The same for what runs with `good` already.
     pub async fn at_rest(case: &Case, kind: Kind, good: String) -> Self {
         let scene = Self::known(case, kind, good).await;
-        // Starts are told in whole seconds by clocks that need not agree: pods of the last five seconds before the
-        // bytes change count as started with either.
-        tokio::time::sleep(Duration::from_secs(7)).await;
+        age().await;
         scene
     }
 
@@ -154,8 +152,13 @@ impl Scene {
 
     /// Puts a version with which no pod of either workload becomes well; returns value and version.
     pub fn put_bad(&self, rule: impl Fn(When) -> Rule) -> (String, String) {
+        self.put_bad_for(&[CANARY, SECOND], rule)
+    }
+
+    /// The same for these workloads; the others are well with it.
+    pub fn put_bad_for(&self, names: &[&str], rule: impl Fn(When) -> Rule) -> (String, String) {
         let bad = self.case.plain();
-        for name in [CANARY, SECOND] {
+        for name in names {
             let target = Target::workload(self.kind.word(), name);
             let rule = rule(When::equals(KEY, &bad));
             self.case
@@ -169,6 +172,13 @@ impl Scene {
 
     /// Waits until the version was taken back, and fails unless everything is as before it.
     pub async fn taken_back(&self, bad: &str, version: &str) -> Value {
+        let status = self.rejected(version).await;
+        self.as_before(bad).await;
+        status
+    }
+
+    /// Waits until a person is told that the version was taken back.
+    pub async fn rejected(&self, version: &str) -> Value {
         let case = &self.case;
         let named = |o: &Value| {
             let message = condition(o, "RolledOut")["message"].to_string();
@@ -178,7 +188,6 @@ impl Scene {
         let status = case.until("app", &what, named).await["status"].clone();
         self.says_rolled_back(&status, version);
         case.assert_told(Reason::RolledBack).await;
-        self.as_before(bad).await;
         status
     }
 
@@ -203,17 +212,18 @@ impl Scene {
     /// The old bytes are back, and so are the pods that ran with them; the second workload was never touched.
     pub async fn as_before(&self, bad: &str) {
         let case = &self.case;
-        let secret = case.secret("app").await;
-        assert_holds(&secret, &[(KEY, &self.good)]);
-        assert_eq!(revision(&secret), self.revision, "the revision of before");
+        self.bytes_of_before().await;
         let [canary, second] = &self.before;
         let now = case.stands(self.kind, CANARY).await;
-        assert_eq!(now.templates, canary.templates, "the template of before");
+        let history = case.generations(CANARY);
+        assert_eq!(
+            now.templates, canary.templates,
+            "the template of before: {history:?}"
+        );
         assert_eq!(
             now.generation,
             canary.generation + 2,
-            "there and back: {:?}",
-            case.generations(CANARY)
+            "there and back: {history:?}"
         );
         let kept = now.pods.intersection(&canary.pods).count();
         assert!(
@@ -229,6 +239,12 @@ impl Scene {
         self.tried_once(bad);
         let gone = case.until_secret("app-keyferry-previous", "is gone", |s| s.is_none());
         gone.await;
+    }
+
+    pub async fn bytes_of_before(&self) {
+        let secret = self.case.secret("app").await;
+        assert_holds(&secret, &[(KEY, &self.good)]);
+        assert_eq!(revision(&secret), self.revision, "the revision of before");
     }
 
     /// Pods of one template of the canary, and of nothing else, were started with the value.
@@ -278,6 +294,12 @@ impl Scene {
             );
         }
     }
+}
+
+/// Waits until the pods there are started long enough ago: starts are told in whole seconds by clocks that need not
+/// agree, and pods of the last five seconds before the bytes change count as started with either.
+pub async fn age() {
+    tokio::time::sleep(Duration::from_secs(7)).await;
 }
 
 /// The binding's spec with that rollout.
@@ -371,7 +393,12 @@ impl Case {
         let entry = |status: &Value| {
             let all = status["rollouts"].as_array()?;
             let found = all.iter().find(|e| e["name"] == json!(name))?;
-            Some(json!([found["state"], found["delivered"], found["wanted"]]))
+            Some(json!([
+                found["state"],
+                found["baseline"],
+                found["delivered"],
+                found["wanted"]
+            ]))
         };
         let mut all: Vec<Value> = self.statuses("app").iter().filter_map(entry).collect();
         all.dedup();

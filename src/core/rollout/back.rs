@@ -54,6 +54,12 @@ pub fn was_asked(entry: &RolloutStatus) -> bool {
     entry.message.contains(ASKED)
 }
 
+/// What the binding's loop has to do after a step: restore the bytes; or, once the pods are back, follow its entries
+/// again, which an operator that began in the middle does not yet.
+pub fn concerns_binding(before: &RolloutStatus, after: &[RolloutStatus]) -> bool {
+    is_rolling_back(before) || after.iter().any(is_rolling_back)
+}
+
 /// The text brings back, or leaves as they are, pods of before the failure, and the Secret has its bytes again. A
 /// text with a suffix brings back none.
 pub(super) fn may_be_stale(claim: &Claim<'_>, entry: &RolloutStatus) -> bool {
@@ -68,27 +74,32 @@ pub(super) fn may_be_stale(claim: &Claim<'_>, entry: &RolloutStatus) -> bool {
         && marker::revision_of(&entry.wanted) == entry.wanted
 }
 
-/// Another text for the same revision, where a pod of that template started with the bytes that failed. `suspected`:
-/// the pod was there when the Secret still held them.
+/// The pods of the template of before that started with the bytes that failed. `suspected`: the pod was there when
+/// the Secret still held them.
+pub(super) fn stale<'p>(
+    claim: &Claim<'_>,
+    entry: &RolloutStatus,
+    pods: &'p [PodInfo],
+    suspected: impl Fn(&PodInfo) -> bool,
+) -> Vec<&'p PodInfo> {
+    let expected = marker::expected(&entry.baseline, &entry.wanted);
+    let is = |pod: &&PodInfo| {
+        pod.markers.get(claim.key).map(String::as_str) == expected
+            && !pod.leaving
+            && suspected(pod)
+            && started_with(pod, claim.bad)
+    };
+    pods.iter().filter(is).collect()
+}
+
+/// Another text for the same revision: all pods are replaced.
 pub(super) fn fresh_text(
     claim: &Claim<'_>,
     entry: &RolloutStatus,
     workload: &Workload,
     pods: &[PodInfo],
-    suspected: impl Fn(&PodInfo) -> bool,
-) -> Option<String> {
-    let expected = marker::expected(&entry.baseline, &entry.wanted);
-    let on = |pod: &PodInfo| pod.markers.get(claim.key).cloned();
-    let stale = |pod: &PodInfo| {
-        on(pod).as_deref() == expected
-            && !pod.leaving
-            && suspected(pod)
-            && started_with(pod, claim.bad)
-    };
-    if !pods.iter().any(stale) {
-        return None;
-    }
-    let on_pods: Vec<String> = pods.iter().filter_map(on).collect();
+) -> String {
+    let on_pods = pods.iter().filter_map(|pod| pod.markers.get(claim.key));
     let taken = [
         Some(entry.wanted.as_str()),
         workload.marker(claim.key),
@@ -96,11 +107,8 @@ pub(super) fn fresh_text(
     ]
     .into_iter()
     .flatten()
-    .chain(on_pods.iter().map(String::as_str));
-    Some(marker::fresh_text(
-        marker::revision_of(&entry.wanted),
-        taken,
-    ))
+    .chain(on_pods.map(String::as_str));
+    marker::fresh_text(marker::revision_of(&entry.wanted), taken)
 }
 
 /// A pod that has started no container yet takes the bytes there are then.
@@ -113,17 +121,41 @@ fn started_with(pod: &PodInfo, bad: Option<(Timestamp, Timestamp)>) -> bool {
     (from..=until).contains(&started)
 }
 
-/// A StatefulSet waits for ever for a pod that cannot become ready (Kubernetes: StatefulSet, "Forced rollback").
-pub(super) fn can_be_stuck(workload: &Workload) -> bool {
+/// A StatefulSet waits for ever for a pod of another template that cannot become ready (Kubernetes: StatefulSet,
+/// "Forced rollback"): on the way back one with the bytes that failed, also of a workload that never failed itself.
+pub(super) fn can_be_stuck(workload: &Workload, claim: &Claim<'_>, entry: &RolloutStatus) -> bool {
     workload.kind == Kind::StatefulSet
+        && workload.numbers.available < workload.wanted
+        && claim.turn == Turn::Back
+        && matches!(
+            entry.state,
+            RolloutState::Progressing | RolloutState::RollingBack
+        )
 }
 
-/// The next pod of another template that is not ready, if none is leaving yet: one at a time.
-pub(super) fn stuck<'p>(workload: &Workload, pods: &'p [PodInfo]) -> Option<&'p PodInfo> {
-    if !can_be_stuck(workload) || pods.iter().any(|pod| pod.leaving) {
+/// Single pods can be replaced by deleting them: the controller makes them anew, and promises no more than one less
+/// meanwhile. A Deployment promises all of them.
+pub(super) fn replaces_single_pods(workload: &Workload) -> bool {
+    matches!(workload.kind, Kind::StatefulSet | Kind::DaemonSet) && workload.skip_reason().is_none()
+}
+
+/// The next pod to delete, if none is leaving yet: one at a time. First those that are not ready: `stale` ones, and
+/// those of another template where the StatefulSet may be `stuck`. A ready one only while all are.
+pub(super) fn next_to_delete<'p>(
+    workload: &Workload,
+    pods: &'p [PodInfo],
+    stale: &[&'p PodInfo],
+    stuck: bool,
+) -> Option<&'p PodInfo> {
+    if pods.iter().any(|pod| pod.leaving) {
         return None;
     }
-    pods.iter()
-        .filter(|pod| !pod.ready && pod.markers != workload.markers)
-        .max_by(|a, b| a.name.cmp(&b.name))
+    let is_stale = |pod: &PodInfo| stale.iter().any(|stale| stale.uid == pod.uid);
+    let must_go = |pod: &PodInfo| is_stale(pod) || stuck && pod.markers != workload.markers;
+    let by_name = |a: &&PodInfo, b: &&PodInfo| a.name.cmp(&b.name);
+    let (ready, unready): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.ready);
+    let unready = unready.into_iter().filter(|pod| must_go(pod));
+    let all_ready = i64::try_from(ready.len()).is_ok_and(|ready| ready >= workload.wanted);
+    let spare = ready.into_iter().filter(|pod| all_ready && is_stale(pod));
+    unready.max_by(by_name).or_else(|| spare.max_by(by_name))
 }

@@ -290,6 +290,7 @@ fn a_pod_made_after_the_bytes_were_back_is_not_replaced_though_clocks_cannot_tel
 fn a_stateful_sets_stuck_pods_are_deleted_one_at_a_time() {
     let mut w = rolling(workload(Kind::StatefulSet, "ai"));
     w.numbers.updated = 0;
+    w.numbers.available = 1;
     let back = RolloutStatus {
         kind: "StatefulSet".into(),
         ..going_back("a", "a")
@@ -316,6 +317,144 @@ fn a_stateful_sets_stuck_pods_are_deleted_one_at_a_time() {
     assert_eq!(deleted(&[ready.clone(), one, leaving]), None);
     assert_eq!(deleted(&[ready]), None);
     assert!(step(Some(&w), &claims, Look::default(), at(300)).needs_pods);
+}
+
+#[test]
+fn a_stateful_set_that_never_failed_is_unstuck_on_the_way_back_too() {
+    let mut w = rolling(workload(Kind::StatefulSet, "ai"));
+    w.markers.insert(KEY.into(), "a.2".into());
+    w.numbers.available = 2;
+    let known = entry("a", "a.2", "a.2", Progressing);
+    let pods = [
+        single("ai-0", 1, true),
+        single("ai-1", 1, true),
+        single("ai-2", 150, false),
+    ];
+    // On the way forth a pod that takes its time is its controller's affair.
+    for (turn, deleted) in [(Turn::Back, true), (Turn::Now, false)] {
+        let claims = [claim(&known, Rollback, turn)];
+        let blind = step(Some(&w), &claims, Look::default(), at(300));
+        assert_eq!(blind.needs_pods, deleted);
+        let step = step(Some(&w), &claims, look(&pods), at(300));
+        assert_eq!(step.delete.as_ref(), deleted.then_some(&pods[2]));
+        assert_eq!(after(&step).state, Progressing);
+    }
+}
+
+/// A pod of a kind whose pods are replaced one by one.
+fn single(name: &str, started: i64, ready: bool) -> PodInfo {
+    PodInfo {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        ready,
+        ..pod(started, started, None)
+    }
+}
+
+#[test]
+fn where_single_pods_can_be_replaced_just_those_go_that_started_with_the_bad_bytes() {
+    // Never sent the bad marker.
+    let second = entry("a", "", "a", Pending);
+    let claims = [claim(&second, Rollback, Turn::Back)];
+    let (old, stale) = (single("ai-0", 1, true), single("ai-1", 150, true));
+    let other = single("ai-2", 2, true);
+    let unready = |pod: &PodInfo| PodInfo {
+        ready: false,
+        ..pod.clone()
+    };
+    let leaving = |pod: &PodInfo| PodInfo {
+        leaving: true,
+        ..pod.clone()
+    };
+    for kind in [Kind::StatefulSet, Kind::DaemonSet] {
+        let w = workload(kind, "ai");
+        for (pods, deleted) in [
+            ([&old, &stale, &other].map(Clone::clone), Some("ai-1")),
+            ([old.clone(), unready(&stale), other.clone()], Some("ai-1")),
+            // Two less would be too few.
+            ([old.clone(), stale.clone(), unready(&other)], None),
+            ([old.clone(), stale.clone(), leaving(&other)], None),
+            // The one that serves nobody first.
+            (
+                [single("ai-0", 150, false), stale.clone(), other.clone()],
+                Some("ai-0"),
+            ),
+        ] {
+            let step = step(Some(&w), &claims, look(&pods), at(210));
+            let found = step.delete.as_ref().map(|pod| pod.name.as_str());
+            assert_eq!(found, deleted, "{kind} {pods:?}");
+            assert_eq!((after(&step).wanted.as_str(), &step.apply), ("a", &None));
+            assert_ne!(after(&step).state, Healthy, "{kind} {pods:?}");
+        }
+        let fine = [old.clone(), single("ai-1", 3, true), other.clone()];
+        let done = step(Some(&w), &claims, look(&fine), at(210));
+        assert_eq!((after(&done).state, done.delete), (Healthy, None));
+    }
+}
+
+#[test]
+fn an_operator_that_cannot_know_when_a_pod_was_made_replaces_just_that_one() {
+    let w = workload(Kind::DaemonSet, "ai");
+    // The marker went, the one pod that had it was replaced, and the operator ended.
+    let back = going_back("b", "a");
+    let claims = [claim(&back, Rollback, Turn::Back)];
+    let pods = [
+        single("ai-0", 1, true),
+        single("ai-1", 201, true),
+        single("ai-2", 2, true),
+    ];
+    let doubts = step(Some(&w), &claims, look(&pods), at(202));
+    assert_eq!(doubts.delete.as_ref(), Some(&pods[1]));
+    assert_eq!(
+        (after(&doubts).state, after(&doubts).wanted.as_str()),
+        (RollingBack, "a")
+    );
+    // One that saw the bytes come back knows.
+    let suspects = [("ai".to_owned(), ["uid-ai-0".to_owned()].into())].into();
+    let knows = Look {
+        suspects: Some(&suspects),
+        ..look(&pods)
+    };
+    let done = step(Some(&w), &claims, knows, at(202));
+    assert_eq!((after(&done).state, done.delete), (RolledBack, None));
+}
+
+#[test]
+fn where_only_a_person_deletes_pods_none_is_deleted() {
+    let mut w = workload(Kind::StatefulSet, "ai");
+    w.strategy = super::workload::Strategy::OnDelete;
+    let second = entry("a", "", "a", Pending);
+    let claims = [claim(&second, Rollback, Turn::Back)];
+    let step = step(
+        Some(&w),
+        &claims,
+        look(&[single("ai-0", 150, true)]),
+        at(210),
+    );
+    assert_eq!(
+        (step.delete.as_ref(), after(&step).wanted.as_str()),
+        (None, "a.2")
+    );
+}
+
+#[test]
+fn the_binding_is_woken_while_something_goes_back_and_once_more_when_it_is_there() {
+    let (well, back) = (entry("a", "b", "b", Healthy), going_back("b", "b"));
+    let there = sent(RolledBack);
+    for (before, after, woken) in [
+        (&well, [&well, &well], false),
+        (&sent(Progressing), [&back, &well], true),
+        (&well, [&back, &well], true),
+        (&back, [&there, &well], true),
+        (&there, [&there, &well], false),
+    ] {
+        let after = after.map(Clone::clone);
+        assert_eq!(
+            concerns_binding(before, &after),
+            woken,
+            "{before:?} {after:?}"
+        );
+    }
 }
 
 #[test]

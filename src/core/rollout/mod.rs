@@ -31,7 +31,7 @@ mod back_test;
 #[cfg(test)]
 mod simulation_test;
 
-pub use back::{is_rolling_back, send_back, waits_for_bytes, was_asked};
+pub use back::{concerns_binding, is_rolling_back, send_back, waits_for_bytes, was_asked};
 pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};

@@ -151,6 +151,8 @@ struct Scene<'a> {
     needs_pods: bool,
     /// Another text is wanted now: that is recorded before it is sent.
     reworded: bool,
+    /// Pods that started with the bytes that failed, where they are replaced one by one.
+    stale: Vec<&'a PodInfo>,
 }
 
 impl<'a> Scene<'a> {
@@ -176,6 +178,7 @@ impl<'a> Scene<'a> {
             delete: None,
             needs_pods: false,
             reworded: false,
+            stale: Vec::new(),
         }
     }
 
@@ -204,8 +207,13 @@ impl<'a> Scene<'a> {
             };
             let suspects = self.look.suspects.and_then(|all| all.get(claim.binding));
             let suspected = |pod: &PodInfo| suspects.is_none_or(|uids| uids.contains(&pod.uid));
-            if let Some(text) = back::fresh_text(claim, entry, self.workload, pods, suspected) {
-                entry.wanted = text;
+            let stale = back::stale(claim, entry, pods, suspected);
+            if back::replaces_single_pods(self.workload) {
+                // Made anew from another template they would be replaced once more.
+                let back = entry.delivered == entry.wanted;
+                self.stale.extend(stale.into_iter().filter(|_| back));
+            } else if !stale.is_empty() {
+                entry.wanted = back::fresh_text(claim, entry, self.workload, pods);
                 self.reworded = true;
             }
         }
@@ -244,13 +252,15 @@ impl<'a> Scene<'a> {
             // Before the verdict: whether a rollout was complete decides what the bare template
             // stands for.
             rebase(entry, marker);
-            self.needs_pods |= verdict.pass(entry);
-            if back::is_rolling_back(entry) && !back::waits_for_bytes(entry) {
-                match self.look.pods {
-                    Some(pods) => self.delete = back::stuck(self.workload, pods).cloned(),
-                    None => self.needs_pods |= back::can_be_stuck(self.workload),
-                }
+            let stuck = back::can_be_stuck(self.workload, claim, entry);
+            self.needs_pods |= stuck && self.look.pods.is_none();
+            let next = |pods| back::next_to_delete(self.workload, pods, &self.stale, stuck);
+            let next = self.look.pods.and_then(next);
+            // With a pod that must go it is neither well nor given up.
+            if next.is_none() && (self.stale.is_empty() || self.health != Health::Healthy) {
+                self.needs_pods |= verdict.pass(entry);
             }
+            self.delete = self.delete.take().or_else(|| next.cloned());
             if matches!(
                 entry.state,
                 RolloutState::Progressing | RolloutState::RollingBack

@@ -91,7 +91,7 @@ impl Way {
             .spawn()
             .unwrap();
         let mut count = 0;
-        self.proxy.kill(child.id().unwrap(), moment, move |write| {
+        self.proxy.kill(child.id(), moment, move |write| {
             count += usize::from(write.name == "b");
             count == 2
         });
