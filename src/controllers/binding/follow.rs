@@ -42,6 +42,8 @@ pub fn is_followed(outcome: &Result<Applied, Stop>, read: Option<&Read>) -> bool
         Ok(applied) => applied.conflict.is_none() && !applied.former_in_use,
         // The window opens without anything having moved.
         Err(Stop::Rejected(finding)) => finding.reason != Reason::WaitingForWindow,
+        // Somebody else's Secret of another type takes its place without anything having moved.
+        Err(Stop::Failed(finding)) if finding.reason == Reason::TypeNotAllowed => false,
         Err(Stop::Failed(finding)) => schedule::class(finding.reason) == Class::Invalid,
         Err(_) => false,
     };
