@@ -20,7 +20,9 @@ use crate::{
         binding::{CreationPolicy, WorkloadKind},
         status::{ExternalSecretBindingStatus as Status, RolloutStatus},
     },
-    cluster::{ObjectKey, ReportError, WorkloadRef, workloads::WorkloadError},
+    cluster::{
+        ObjectKey, ReportError, WorkloadRef, apply_error::forbidden, workloads::WorkloadError,
+    },
     core::{
         annotations::{Marks, Scope},
         parse,
@@ -32,6 +34,9 @@ use crate::{
 
 /// Pause after a write that was refused or lost.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The same after one that a right is missing for.
+const RETRY_REFUSED: Duration = Duration::from_secs(10);
 
 /// What one binding says about the workload, with what it takes to answer it.
 struct Speaker {
@@ -72,7 +77,10 @@ pub async fn roll(context: &Context, key: WorkloadKey) -> Option<Instant> {
     }
     match advance(context, &key, &mut speakers, now).await {
         Ok(requeue) => later(requeue),
-        Err(error) => again(&key, &error),
+        Err(error) => {
+            tracing::warn!(kind = %key.kind, namespace = key.namespace, name = key.name, %error, "workload not looked after, tried again");
+            later(Some(refused(context, &key, &speakers, &error).await))
+        }
     }
 }
 
@@ -112,10 +120,37 @@ async fn advance(
         };
         step = rollout::step(Some(workload), &claims, look, now);
     }
-    match carry_out(context, key, fresh.as_ref(), &step, speakers).await {
+    carry_out(context, key, fresh.as_ref(), &step).await?;
+    match record_all(context, key, speakers, &step).await {
         Ok(()) => Ok(step.requeue_after),
         Err(pause) => Ok(Some(pause)),
     }
+}
+
+/// A right that is missing is told where something waits for it. Returns the pause before the next step.
+async fn refused(
+    context: &Context,
+    key: &WorkloadKey,
+    speakers: &[Speaker],
+    error: &WorkloadError,
+) -> Duration {
+    let WorkloadError::Forbidden {
+        verb,
+        resource,
+        why,
+    } = error
+    else {
+        return RETRY;
+    };
+    let finding = forbidden(&key.namespace, verb, resource, why);
+    for speaker in speakers {
+        if let Some(said) = rollout::forbidden::refused(&speaker.entry, &finding)
+            && let Err(error) = record(context, key, speaker, Some(&said)).await
+        {
+            tracing::warn!(binding = %speaker.binding, %error, "rollout not recorded, tried again");
+        }
+    }
+    RETRY_REFUSED
 }
 
 /// When the Secret held the bytes that failed, of a workload that goes back to those of before.
@@ -188,7 +223,7 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
     let bindings = context.views.bindings_in(&key.namespace).into_iter();
     let about = |w: &WorkloadRef| w.kind == key.kind.as_str() && w.name == key.name;
     bindings
-        .filter(|(_, row)| row.rolls && row.workloads.iter().any(about))
+        .filter(|(_, row)| row.rolls && !row.deleting && row.workloads.iter().any(about))
         .filter_map(|(binding, row)| {
             let status = row.status();
             let spec = row.spec().ok()?;
@@ -199,10 +234,14 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 &context.settings.parse,
             )
             .ok()?;
-            let rollout = recipe.rollout?;
+            let (rollout, mut target) = (recipe.rollout?, recipe.target);
             let about = |e: &RolloutStatus| e.kind == key.kind.as_str() && e.name == key.name;
             let at = status.rollouts.iter().position(about)?;
             let entry = status.rollouts.get(at)?.clone();
+            // The entries are about the Secret that was written, whatever the spec says by now.
+            if let Some(secret) = &status.secret {
+                target.name.clone_from(&secret.name);
+            }
             let holds = status
                 .secret
                 .is_some_and(|s| s.revision == marker::revision_of(&entry.wanted));
@@ -214,10 +253,10 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 *seen = (entry.wanted.clone(), now);
             }
             Some(Speaker {
-                marker_key: marker::key_of(&recipe.target, &binding.name),
-                creation: recipe.target.creation,
+                marker_key: marker::key_of(&target, &binding.name),
+                creation: target.creation,
                 uid: row.uid.clone(),
-                target: recipe.target.name,
+                target: target.name,
                 secret_holds_wanted: holds,
                 seen_at: seen.1,
                 turn: rollout::turn(&status.rollouts, at, rollout.order),
@@ -240,37 +279,41 @@ fn progress(context: &Context, key: &WorkloadKey, workload: &Workload, now: Time
     progress
 }
 
-/// Sets the markers, then records what that came to. An error is the pause before the next step.
+/// Sets the markers, or deletes the pod that stands in the way.
 async fn carry_out(
     context: &Context,
     key: &WorkloadKey,
     workload: Option<&Workload>,
     step: &Step,
-    speakers: &[Speaker],
-) -> Result<(), Duration> {
-    if let (Some(workload), Some(markers)) = (workload, &step.apply) {
+) -> Result<(), WorkloadError> {
+    let Some(workload) = workload else {
+        return Ok(());
+    };
+    if let Some(markers) = &step.apply {
         let _place = context.writes.acquire().await;
-        let applied = context.workloads.apply_markers(workload, markers).await;
-        let applied = applied.map_err(|error| {
-            tracing::warn!(workload = %workload.label(), namespace = key.namespace, %error, "markers not set, tried again");
-            RETRY
-        })?;
+        let applied = context.workloads.apply_markers(workload, markers).await?;
         context
             .metrics
             .kubernetes_write(resource(key.kind), "patch");
         tracing::info!(workload = %workload.label(), namespace = key.namespace, "markers set");
         context.rows.lock().insert(key.clone(), Arc::new(applied));
     }
-    if let (Some(workload), Some(pod)) = (workload, &step.delete) {
+    if let Some(pod) = &step.delete {
         let _place = context.writes.acquire().await;
-        let deleted = context.workloads.delete_pod(&key.namespace, pod).await;
-        deleted.map_err(|error| {
-            tracing::warn!(workload = %workload.label(), namespace = key.namespace, %error, "pod not deleted, tried again");
-            RETRY
-        })?;
+        context.workloads.delete_pod(&key.namespace, pod).await?;
         context.metrics.kubernetes_write("pods", "delete");
         tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that cannot become ready was deleted");
     }
+    Ok(())
+}
+
+/// Records what a step came to. An error is the pause before the next one.
+async fn record_all(
+    context: &Context,
+    key: &WorkloadKey,
+    speakers: &[Speaker],
+    step: &Step,
+) -> Result<(), Duration> {
     let mut pause = Ok(());
     for (speaker, (_, outcome)) in speakers.iter().zip(&step.entries) {
         if let Err(error) = record(context, key, speaker, outcome.as_ref()).await {
@@ -311,7 +354,7 @@ async fn record(
                     .rollout_ended(kind, outcome.state.as_str(), took);
             }
             binding::announce(context, &speaker.binding, &speaker.uid, &before, &after).await;
-            pass_on(context, speaker, &after).await;
+            pass_on(context, speaker, outcome, &after).await;
             Ok(())
         }
         Err(ReportError::Gone) => Ok(()),
@@ -320,10 +363,21 @@ async fn record(
 }
 
 /// What the binding's other workloads, its Secret and the bytes of before have to do with the outcome.
-async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
+async fn pass_on(
+    context: &Context,
+    speaker: &Speaker,
+    outcome: Option<&RolloutStatus>,
+    after: &Status,
+) {
     binding::tidy(context, &speaker.binding, after).await;
     enrol::wake_open(context, &speaker.binding.namespace, after);
-    if after.rollouts.iter().any(rollout::is_rolling_back) {
+    if outcome.is_none() {
+        // A workload that is named is told to be missing; another of that name may be there already.
+        context.remember(&speaker.binding, |memory| memory.enrol = true);
+    }
+    // While one goes back nothing else is done: what waited for that goes on.
+    let back = rollout::is_rolling_back(&speaker.entry);
+    if outcome.is_none() || back || after.rollouts.iter().any(rollout::is_rolling_back) {
         context.binding_queue.now(speaker.binding.clone());
     }
 }
@@ -353,9 +407,4 @@ fn resource(kind: Kind) -> &'static str {
 
 fn later(after: Option<Duration>) -> Option<Instant> {
     after.map(|after| Instant::now() + after)
-}
-
-fn again(key: &WorkloadKey, error: &WorkloadError) -> Option<Instant> {
-    tracing::warn!(kind = %key.kind, namespace = key.namespace, name = key.name, %error, "workload not read, tried again");
-    later(Some(RETRY))
 }

@@ -108,7 +108,8 @@ pub async fn apply(
         (Some(rollout), Before::Nothing) => {
             let change = settled_change(&outcome);
             let listing = enrol::list(context, observed, rollout, &recipe.target, &change);
-            Some(listing.await.map_err(Stop::Cluster)?)
+            let listing = listing.await;
+            Some(listing.map_err(|error| Stop::of(&observed.key.namespace, error))?)
         }
     };
     let former = former::leave(context, observed, recipe).await?;

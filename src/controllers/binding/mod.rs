@@ -24,7 +24,10 @@ use std::{borrow::Cow, time::Instant};
 use super::context::Context;
 use crate::{
     api::ExternalSecretBindingSpec,
-    cluster::{ClusterError, ObjectKey, ReportError, apply_error::ApplyError},
+    cluster::{
+        ClusterError, ObjectKey, ReportError,
+        apply_error::{ApplyError, forbidden},
+    },
     core::{self, Finding, Recipe, Rendered, gate, render},
 };
 
@@ -63,6 +66,7 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
         context.sources.unsubscribe(&subscriber(&key));
         return finalizer::clean_up(context, &observed).await;
     }
+    companion::tidy(context, &key, &observed.status).await;
     let recipe = decide(context, &observed);
     if let Some(ended) = go_back(context, &observed).await {
         return ended;
@@ -183,6 +187,18 @@ fn parse(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {
 }
 
 impl Stop {
+    /// A right that is missing is told; whatever else the API server answers is only tried again.
+    pub fn of(namespace: &str, error: ClusterError) -> Self {
+        match error {
+            ClusterError::Forbidden {
+                verb,
+                resource,
+                why,
+            } => Self::Failed(forbidden(namespace, verb, resource, &why)),
+            error => Self::Cluster(error),
+        }
+    }
+
     /// What `decide` stopped with, for the report.
     fn repeat(&self) -> Self {
         match self {

@@ -13,6 +13,7 @@
 mod back;
 pub mod cause;
 pub mod consumers;
+pub mod forbidden;
 pub mod health;
 pub mod intent;
 pub mod marker;
@@ -31,7 +32,7 @@ mod back_test;
 #[cfg(test)]
 mod simulation_test;
 
-pub use back::{is_rolling_back, waits_for_bytes};
+pub use back::{is_owed, is_rolling_back};
 pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};
