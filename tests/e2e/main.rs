@@ -27,6 +27,7 @@ mod leaks;
 mod members;
 mod memory;
 mod merge;
+mod midway;
 mod operators;
 mod outage;
 mod ownership;
@@ -100,12 +101,14 @@ fn phases(threads: usize) -> Vec<Phase> {
         windows::tests(),
         pace::tests(),
         stages::tests(),
+        midway::tests(),
     ];
     // The longest first: the phase ends with its last test.
     let own = [
         killpoints::own(),
         rollback::own(),
         held::own(),
+        midway::own(),
         preflight::own(),
         members::own(),
         throttled::own(),
