@@ -358,12 +358,23 @@ async fn a_target_renamed_in_the_middle_is_taken_back_first(case: Case) {
     held.patch(json!({"target": {"name": "app-2"}})).await;
     held.scene.as_before(&held.bad).await;
     case.until_secret("app-2", "is made", |s| s.is_some()).await;
+    let scene = &held.scene;
+    assert_holds(&case.secret("app-2").await, &[(KEY, &scene.good)]);
     let renamed = |o: &Value| o["status"]["secret"]["name"] == "app-2";
     let object = case.until("app", "speaks of the new one", renamed).await;
     assert_eq!(object["status"]["rollouts"], Value::Null, "nobody uses it");
     assert!(is(&object, "RolledOut", "True", "Synced"), "{object:#}");
     assert!(case.find_secret("app-2-keyferry-previous").await.is_none());
-    held.scene.as_before(&held.bad).await;
+    scene.as_before(&held.bad).await;
+    // What was rejected stays so under the new name, until there is a better one.
+    case.until_read_again(&["db"]).await;
+    assert_holds(&case.secret("app-2").await, &[(KEY, &scene.good)]);
+    let better = case.plain();
+    case.put("db", &better);
+    case.until_secret("app-2", "has the next good value", |s| {
+        holds(s, KEY, &better)
+    })
+    .await;
     held.door.remove().await.unwrap();
 }
 

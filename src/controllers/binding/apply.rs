@@ -68,6 +68,7 @@ pub async fn apply(
         read: &versions,
         back: None,
         forgive: observed.refresh.is_some(),
+        inherited: &read.rejected,
         outcome: rollout::outcome(&observed.status.rollouts),
         existed: observed
             .status

@@ -86,6 +86,7 @@ async fn restore(
             failed: &bad,
         }),
         forgive: false,
+        inherited: &[],
         outcome: RevisionOutcome::RolledBack,
         existed: true,
         now: context.now(),
