@@ -114,8 +114,6 @@ pub struct Memory {
     pub attempts: Attempts,
     /// Statuses in a row that were not written: their passes may have succeeded.
     pub unwritten: Attempts,
-    /// Deletions in a row of bytes that are not needed any more.
-    pub untidied: Attempts,
     /// Repairs of the Secret.
     pub repairs: Repairs,
     /// A pass has ended, or the status of an earlier run stands for one.

@@ -14,17 +14,17 @@ use crate::{
     cluster::{ClusterError, ObjectKey, secrets::Secrets},
     controllers::{context::Context, queue::Urgency},
     core::{
-        Class, Finding, Revision,
+        Finding, Revision,
         companion::{self, Companion},
         ownership::Claim,
-        rollout, schedule,
+        rollout,
         secret_type::TYPE_OPAQUE,
         write_plan::LiveSecret,
     },
 };
 
-/// The longest pause before a deletion is tried again.
-const MOST_PATIENCE: Duration = Duration::from_secs(120);
+/// Pause before a deletion is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Keeps the live bytes, of that revision, which are about to be replaced. Where an earlier rollout has not shown yet
 /// that it is well, the bytes of before that one stay: they are the last good ones.
@@ -144,23 +144,14 @@ pub async fn tidy(context: &Context, binding: &ObjectKey, status: &Status) {
         return;
     };
     for name in names {
-        match delete(context, binding, &name).await {
-            Ok(()) => context.remember(binding, |memory| memory.untidied.succeeded()),
-            Err(error) => {
-                tracing::warn!(%binding, name, %error, "the bytes of before were not deleted, tried again");
-                note(context, binding.clone(), name);
-                again(context, binding, error.class());
-            }
+        if let Err(error) = delete(context, binding, &name).await {
+            tracing::warn!(%binding, name, %error, "the bytes of before were not deleted, tried again");
+            note(context, binding.clone(), name);
+            let at = Instant::now() + context.jittered(RETRY);
+            let queue = &context.binding_queue;
+            queue.add(binding.clone(), at, Urgency::Routine);
         }
     }
-}
-
-fn again(context: &Context, binding: &ObjectKey, class: Class) {
-    let attempt = context.remember(binding, |memory| memory.untidied.failed(class));
-    let delay = schedule::retry_delay(class, attempt, MOST_PATIENCE, None);
-    let at = Instant::now() + context.jittered(delay);
-    let queue = &context.binding_queue;
-    queue.add(binding.clone(), at, Urgency::Routine);
 }
 
 async fn delete(context: &Context, binding: &ObjectKey, name: &str) -> Result<(), ClusterError> {
