@@ -54,7 +54,8 @@ async fn scene(case: &Case, rollout: Value) -> Scene {
 impl Scene {
     /// A bad value goes in; it is in the Secret, and nobody has failed with it yet. Returns it and its version.
     async fn goes_bad(&self) -> (String, String) {
-        let bad = self.put_bad(|when| Rule::crash(when, 1));
+        // Not ready for good: a container that ends would start again with the good bytes while the marker stays.
+        let bad = self.put_bad(Rule::not_ready);
         self.case
             .until_secret("app", "holds the bad bytes", |s| holds(s, KEY, &bad.0))
             .await;
@@ -135,7 +136,7 @@ impl Stopped {
     /// The failed canary goes, and the same comes under another name: it starts with the bad value, too.
     async fn canary_is_renamed(&self) {
         let (case, bad) = (&self.scene.case, &self.bad);
-        let fails = Rule::crash(When::equals(KEY, bad), 1);
+        let fails = Rule::not_ready(When::equals(KEY, bad));
         let nodes = &case.world.nodes;
         nodes.set_rule(&case.namespace, Target::deployment(RENAMED), fails);
         case.delete_deployment(CANARY).await;
@@ -248,7 +249,9 @@ async fn a_target_renamed_in_the_middle_is_taken_back_first(case: Case) {
     assert!(case.find_secret("app-2-keyferry-previous").await.is_none());
     scene.as_before(&stopped.bad).await;
     // What was rejected stays so under the new name, until there is a better one.
-    case.until_read_again(&["db"]).await;
+    case.patch_binding("app", json!({"spec": {"staleAfter": "2h"}}))
+        .await;
+    case.failing("app", "RolledBack").await;
     assert_holds(&case.secret("app-2").await, &[(KEY, &scene.good)]);
     let better = case.plain();
     case.put("db", &better);
@@ -266,7 +269,6 @@ async fn rights_taken_away_in_the_middle_are_named_and_once_given_back_it_ends_b
     let scene = scene(&case, sequential("Rollback")).await;
     // What there is cannot be kept: it is not replaced.
     let rules = case.take_right("secrets", "create").await;
-    // Not ready for good: a container that ends would start again with the good bytes while the marker stays.
     let (bad, version) = scene.put_bad(Rule::not_ready);
     let status = case.failing("app", "OperatorForbidden").await;
     let says = ["create", "secrets", "{ns}", "Grant its ServiceAccount"];
