@@ -15,6 +15,9 @@ use crate::api::{
     ExternalSecretBinding, ExternalSecretBindingSpec, ExternalSecretBindingStatus, Reason, names,
 };
 
+/// Characters of a request's annotation that count: as many as the status may echo.
+const TOKEN_CHARS: usize = 4_096;
+
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
@@ -126,6 +129,8 @@ pub struct BindingRow {
     pub has_finalizer: bool,
     /// The refresh annotation.
     pub refresh: Option<String>,
+    /// The rollback annotation.
+    pub rollback: Option<String>,
     /// Name of the Secret it writes.
     pub target: String,
     /// `spec.rollout` is present.
@@ -149,10 +154,12 @@ impl BindingRow {
             .iter()
             .flatten()
             .any(|name| name == names::FINALIZER_MERGE);
-        let refresh = meta
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(names::ANNOTATION_REFRESH).cloned());
+        let token = |name: &str| {
+            let text = meta.annotations.as_ref()?.get(name)?;
+            Some(text.chars().take(TOKEN_CHARS).collect::<String>())
+        };
+        let refresh = token(names::ANNOTATION_REFRESH);
+        let rollback = token(names::ANNOTATION_ROLLBACK);
         let peeked: PeekSpec = peek(object.spec.as_deref());
         let status: PeekStatus = peek(object.status.as_deref());
         let name = kept(meta.name);
@@ -171,6 +178,7 @@ impl BindingRow {
             deleting: meta.deletion_timestamp.is_some(),
             has_finalizer,
             refresh,
+            rollback,
             // Copies, as with `kept`.
             spec: object.spec.clone(),
             status: object.status.clone(),
@@ -208,6 +216,7 @@ impl BindingRow {
             && self.deleting == other.deleting
             && self.has_finalizer == other.has_finalizer
             && self.refresh == other.refresh
+            && self.rollback == other.rollback
     }
 }
 
@@ -308,6 +317,19 @@ mod tests {
             r#"{"metadata":{"uid":"u","generation":1,"annotations":{"keyferry.dev/refresh":"x"}},"spec":{}}"#,
         );
         assert!(!a.asks_the_same(&c));
+        let d = row(
+            r#"{"metadata":{"uid":"u","generation":1,"annotations":{"keyferry.dev/rollback":"abc/1"}},"spec":{}}"#,
+        );
+        assert!(!a.asks_the_same(&d));
+    }
+
+    #[test]
+    fn a_request_is_cut_to_what_the_status_can_echo() {
+        let long = "é".repeat(TOKEN_CHARS + 1);
+        let row = row(&format!(
+            r#"{{"metadata":{{"annotations":{{"keyferry.dev/refresh":"{long}"}}}},"spec":{{}}}}"#
+        ));
+        assert_eq!(row.refresh.unwrap().chars().count(), TOKEN_CHARS);
     }
 
     #[test]

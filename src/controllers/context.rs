@@ -122,6 +122,10 @@ pub struct Memory {
     pub due: Option<Instant>,
     /// The last refresh token, and when it was first seen.
     pub refresh: Option<(String, Instant)>,
+    /// The rollback that was asked for and not done, and why; as long as the annotation stands.
+    pub refused: Option<(String, String)>,
+    /// The rollback that this pass has answered, until the status says so.
+    pub answered: Option<String>,
     /// Somebody waits for a pass: an edit, a refresh, a cure.
     pub asked: bool,
     /// Something that it reads has changed at AWS.

@@ -97,8 +97,8 @@ pub struct HistoryItem {
     pub time: Timestamp,
     /// What became of it.
     pub outcome: RevisionOutcome,
-    /// Entries that moved with it: tag to the version mark they had **before**. Walking back from the
-    /// present sources gives the sources of every revision in the list, however many were dropped.
+    /// Entries that moved with it: tag to the version mark they had **before**, empty for one that joined. Walking
+    /// back from the present sources gives the sources of every revision in the list, however many were dropped.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub was: BTreeMap<String, String>,
 }
@@ -111,6 +111,9 @@ pub struct Rejected {
     pub revision: String,
     /// Entry tag to version mark.
     pub versions: BTreeMap<String, String>,
+    /// A person asked for it; else a workload did not become healthy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
 }
 
 impl Rejected {
@@ -208,11 +211,10 @@ impl Marks {
         self.history.truncate(MAX_HISTORY);
     }
 
-    /// Remembers that `revision`, with which these versions had come, failed.
-    pub fn reject(&mut self, revision: &Revision, versions: BTreeMap<String, String>) {
-        self.rejected.retain(|r| r.revision != revision.as_str());
-        let revision = revision.as_str().to_owned();
-        self.rejected.insert(0, Rejected { revision, versions });
+    /// Remembers what was taken back; another word on the same revision goes.
+    pub fn reject(&mut self, rejected: Rejected) {
+        self.rejected.retain(|r| r.revision != rejected.revision);
+        self.rejected.insert(0, rejected);
         self.rejected.truncate(MAX_REJECTED);
     }
 

@@ -58,6 +58,7 @@ fn what_is_written_reads_back_in_both_scopes() {
     written.rejected = vec![Rejected {
         revision: "r1".into(),
         versions: BTreeMap::from([("tag".to_owned(), uuid(1))]),
+        asked: true,
     }];
     for scope in [WHOLE, MERGE] {
         let annotations = written.render(scope).unwrap();
@@ -180,6 +181,7 @@ fn entries_that_failed_together_stand_together_and_ten_rejections_are_remembered
     let both = Rejected {
         revision: "r".into(),
         versions: versions(&[("a", "2"), ("b", "2")]),
+        asked: false,
     };
     for (current, stands) in [
         (versions(&[("a", "2"), ("b", "2")]), true),
@@ -200,8 +202,13 @@ fn entries_that_failed_together_stand_together_and_ten_rejections_are_remembered
     for n in 0..12 {
         let data = [(n.to_string(), crate::core::SecretValue::new(vec![1]))].into();
         let revision = crate::core::revision::revision(&key, "ns", "s", &data);
-        marks.reject(&revision, versions(&[("a", &n.to_string())]));
-        marks.reject(&revision, versions(&[("a", &n.to_string())]));
+        for _ in 0..2 {
+            marks.reject(Rejected {
+                revision: revision.as_str().to_owned(),
+                versions: versions(&[("a", &n.to_string())]),
+                asked: false,
+            });
+        }
     }
     assert_eq!(marks.rejected.len(), MAX_REJECTED);
     assert!(marks.rejects("a", "11") && marks.rejects("a", "2") && !marks.rejects("a", "1"));

@@ -55,8 +55,10 @@ pub struct Back<'a> {
     pub sources: &'a Sources,
     /// Their revision, as it was recorded: under another install key it would be another word.
     pub revision: &'a Revision,
-    /// The revision that failed.
+    /// The revision that failed, or that somebody does not want.
     pub failed: &'a Revision,
+    /// A person asked for it.
+    pub asked: bool,
 }
 
 impl Wanted<'_> {
@@ -210,7 +212,11 @@ pub fn compare(
         .back
         .filter(|back| before.revision.as_ref() != Some(back.revision))
     {
-        marks.reject(back.failed, before.sources.left_behind_by(&sources));
+        marks.reject(Rejected {
+            revision: back.failed.as_str().to_owned(),
+            versions: before.sources.left_behind_by(&sources),
+            asked: back.asked,
+        });
         marks.set_outcome(back.failed, RevisionOutcome::RolledBack);
     }
     let known = wanted.back.is_none() && wanted.outcome != RevisionOutcome::Written;
@@ -223,7 +229,7 @@ pub fn compare(
             revision: revision.as_str().to_owned(),
             time: whole_seconds(wanted.now),
             outcome: RevisionOutcome::Written,
-            was: before.sources.left_behind_by(&sources),
+            was: before.sources.undone_from(&sources),
         });
     }
     let intact = live.and_then(|live| live.seal(wanted)) == Some(Seal::Intact);

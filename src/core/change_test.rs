@@ -180,7 +180,11 @@ fn rejected_versions_survive_every_write() {
     let mut marks = pass(1, "1", "v1").first().marks;
     let bad = InstallKey::new([9; 32]);
     let bad = revision(&bad, "estate", "db", &Data::new());
-    marks.reject(&bad, [("tag".to_owned(), "v9".to_owned())].into());
+    marks.reject(Rejected {
+        revision: bad.as_str().to_owned(),
+        versions: [("tag".to_owned(), "v9".to_owned())].into(),
+        asked: false,
+    });
     let next = pass(1, "2", "v2").over(&marks, &data(&[("A", "1")]));
     assert_eq!(next.marks.rejected, marks.rejected);
 }
@@ -199,6 +203,7 @@ fn going_back_is_one_write_with_the_rejection_and_is_recorded_once() {
                     sources: &good.marks.sources,
                     revision: &good.revision,
                     failed: &bad.revision,
+                    asked: false,
                 }),
                 ..*wanted
             };
@@ -257,6 +262,7 @@ fn what_was_rejected_under_a_former_name_is_rejected_under_the_next_one() {
     let rejected = |revision: &str| Rejected {
         revision: revision.to_owned(),
         versions: [("tag".to_owned(), "mark".to_owned())].into(),
+        asked: false,
     };
     let inherited = [rejected("former")];
     let next = pass(1, "1", "v1").with(|wanted| {

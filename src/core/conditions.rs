@@ -65,6 +65,8 @@ pub struct Pass<'a> {
     pub next_try: Option<Duration>,
     /// The value of the refresh annotation that this pass answered.
     pub refresh: Option<String>,
+    /// The value of the rollback annotation that this pass answered.
+    pub rollback: Option<String>,
 }
 
 /// The binding loop's part: `previous` as it is after `pass`.
@@ -74,6 +76,9 @@ pub fn after_pass(previous: &Status, pass: &Pass<'_>) -> Status {
     next.observed_generation = Some(pass.generation);
     if let Some(token) = &pass.refresh {
         next.last_handled_refresh = Some(token.clone());
+    }
+    if let Some(asked) = &pass.rollback {
+        next.last_handled_rollback = Some(asked.clone());
     }
     match &pass.outcome {
         Outcome::InSync(facts) => in_sync(&mut next, previous, pass, facts),

@@ -189,6 +189,7 @@ mod tests {
             rejected: vec![Rejected {
                 revision: "bad".into(),
                 versions: [(tag, version_mark(&key, "rejected"))].into(),
+                asked: false,
             }],
             ..Marks::default()
         };

@@ -7,6 +7,7 @@ pub mod class;
 pub mod companion;
 pub mod conditions;
 pub mod duration;
+pub mod earlier;
 pub mod entry;
 pub mod events;
 pub mod failover;

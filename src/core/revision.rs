@@ -91,6 +91,11 @@ impl Revision {
     }
 }
 
+/// True for one or more characters that a revision may begin with.
+pub fn is_beginning(text: &str) -> bool {
+    (1..=Revision::LEN).contains(&text.len()) && text.bytes().all(|b| ALPHABET.contains(&b))
+}
+
 /// A revision's word as messages show it: its first [`Revision::SHORT`] characters.
 pub fn shown(word: &str) -> &str {
     word.get(..Revision::SHORT).unwrap_or(word)

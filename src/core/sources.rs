@@ -165,6 +165,18 @@ impl Sources {
             .collect()
     }
 
+    /// What undoes the move to `next`: the marks that are left behind, and an empty one for each entry that joins.
+    /// Before the first record nothing is to be undone.
+    pub fn undone_from(&self, next: &Self) -> BTreeMap<String, String> {
+        let joined = next.0.keys().filter(|tag| !self.0.contains_key(*tag));
+        let joined = joined.filter(|_| !self.0.is_empty());
+        let joined = joined.map(|tag| (tag.clone(), String::new()));
+        self.left_behind_by(next)
+            .into_iter()
+            .chain(joined)
+            .collect()
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -304,5 +316,9 @@ mod tests {
         assert_eq!(was.len(), 1);
         assert_eq!(was.values().next().unwrap(), UUID);
         assert!(before.left_behind_by(&before.clone()).is_empty());
+        let joined = before.advance(&key, &[at(UUID, ""), at("x", "S"), at("n", "T")]);
+        let was = before.undone_from(&joined);
+        assert_eq!(was.values().collect::<Vec<_>>(), [""]);
+        assert!(Sources::default().undone_from(&joined).is_empty());
     }
 }

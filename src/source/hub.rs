@@ -24,69 +24,12 @@ use super::{
     identity::Caller,
     listing::{self, Listed},
     metrics::{Operation, SourceEvent, SourceMetrics},
+    reading::{Freshness, Reading},
     settings::ReadSettings,
     state::{Flight, State},
     subscriptions::{Interest, Subscriber},
 };
 use crate::core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId};
-
-/// Whether what was learned a moment ago will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// A value at most `ReadSettings::reuse` old, a failure that is not worth repeating yet, or a read
-    /// already under way.
-    Reuse,
-    /// The same, but a failure is looked at again: its cause may have been mended.
-    Anew,
-    /// Only a read that is sent after this ask.
-    Fresh,
-    /// Only a read that began then or later: whoever waits since then shares it.
-    Since(Instant),
-}
-
-impl Freshness {
-    /// The time before which what was learned does not count; None: a moment ago will do.
-    fn since(self, now: Instant) -> Option<Instant> {
-        match self {
-            Self::Reuse | Self::Anew => None,
-            Self::Fresh => Some(now),
-            Self::Since(then) => Some(then),
-        }
-    }
-}
-
-/// How an entry is read.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// What is good enough.
-    pub freshness: Freshness,
-    /// Who goes first where calls are short.
-    pub lane: Lane,
-    /// The reader's refresh interval: a failure that a person can mend is repeated at least so often.
-    pub interval: Duration,
-}
-
-impl From<Freshness> for Reading {
-    /// Somebody waits, with the default interval of a binding.
-    fn from(freshness: Freshness) -> Self {
-        Self {
-            freshness,
-            lane: Lane::Urgent,
-            interval: Duration::from_secs(300),
-        }
-    }
-}
-
-impl Reading {
-    /// As a sweep reads.
-    pub(super) fn sweep(interval: Duration) -> Self {
-        Self {
-            freshness: Freshness::Fresh,
-            lane: Lane::Routine,
-            interval,
-        }
-    }
-}
 
 /// Calls at once for ids whose batch brought no answer: apart from the others, so that what hangs does not
 /// hold up what works, and many, because what hangs costs nothing.

@@ -21,6 +21,8 @@ mod identity;
 mod listing;
 mod metrics;
 mod origin;
+mod planned;
+mod reading;
 mod replies;
 mod reuse;
 mod round;
@@ -45,10 +47,11 @@ use crate::core::Finding;
 pub use bucket::Lane;
 pub use confirm::Standing;
 pub use errors::addressed;
-pub use hub::{Freshness, Hub, Reading};
+pub use hub::Hub;
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};
 pub use listing::Listed;
 pub use metrics::{Operation, Outcome, SourceEvent, SourceMetrics, Sweep};
+pub use reading::{Freshness, Reading};
 pub use settings::{
     OperatorIdentity, ReadSettings, SourceSettings, SweepMode, Timeouts, WebIdentity,
 };

@@ -156,6 +156,20 @@ fn more_than_can_be_read_starves_nobody() {
 }
 
 #[test]
+fn what_has_just_become_due_goes_before_longer_intervals_that_wait_already() {
+    let start = Instant::now();
+    let mut table = Subscriptions::new(start, 0.0);
+    // Due at 60 and at 70.
+    for (name, interval, seen) in [("a", 60, 30), ("z", 10, 62)] {
+        table.subscribe(&who(name), interest(&[name], interval), start);
+        table.found(&item(name), &at("v1"), start + s(seen));
+    }
+    let due = table.due(start + s(70) + Duration::from_millis(100));
+    let due: Vec<Item> = due.into_iter().map(|(item, _)| item).collect();
+    assert_eq!(due, [item("z"), item("a")]);
+}
+
+#[test]
 fn two_thousand_entries_in_step_are_a_hundred_full_batches_an_interval() {
     let start = Instant::now();
     let mut table = Subscriptions::new(start, 0.7);

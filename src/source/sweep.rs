@@ -12,9 +12,10 @@ use futures::future::join_all;
 use super::{
     bucket::Lane,
     failure::Failure,
-    hub::{Hub, Keep, ReadResult, Reading},
+    hub::{Hub, Keep, ReadResult},
     listing::{self, Labels},
     metrics::{Operation, Outcome, SourceEvent, Sweep},
+    reading::Reading,
     round::{LIST_FROM, Means, Plan, label, round},
     subscriptions::{Item, Known, Subscriber},
     wire::{answers, looks_complete, parse_arn},

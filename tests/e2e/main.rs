@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod asked;
 mod audit;
 mod batches;
 mod budgets;
@@ -102,6 +103,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         pace::tests(),
         stages::tests(),
         midway::tests(),
+        asked::tests(),
     ];
     // The longest first: the phase ends with its last test.
     let own = [

@@ -17,11 +17,14 @@ use crate::{
     case::{Case, condition, data, holds, is, is_current},
     operators::Running,
     reasons::assert_says,
+    rotating::{Kind, PODS, sequential},
+    workload::Uses,
 };
 
 crate::tests![own:
     a_candidate_is_written_once_its_program_has_passed,
     a_refused_candidate_is_never_written_and_never_run_twice,
+    workloads_that_mount_the_secret_never_see_what_their_program_refuses,
     a_program_that_does_not_end_in_time_refuses,
     an_image_that_is_missing_is_no_verdict,
     a_quota_is_no_verdict,
@@ -252,6 +255,50 @@ async fn a_refused_candidate_is_never_written_and_never_run_twice(case: Case) {
     assert_eq!(case.runs(&bad), 4, "a refresh tries it again, once");
     assert_eq!(case.secret("app").await.resource_version(), version);
     case.still_holds(&good).await;
+    case.end(operator).await;
+}
+
+/// Files of a mounted Secret change in running pods: there is no canary, and nothing could be taken back.
+async fn workloads_that_mount_the_secret_never_see_what_their_program_refuses(case: Case) {
+    let (bad, next) = (case.plain(), case.plain());
+    case.program([Rule::crash(When::equals("K", &bad), 1)]);
+    let mut spec = tried(&case);
+    spec["rollout"] = sequential("Rollback");
+    let (operator, good) = case.passed(spec).await;
+    let kinds = [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet];
+    let name = |kind: Kind| format!("by-{}", kind.word().to_lowercase());
+    let mut before = Vec::new();
+    for kind in kinds {
+        case.apply(kind.manifest(&name(kind), PODS, &[Uses::Volume("app")]))
+            .await;
+    }
+    for kind in kinds {
+        let stand = case.stands(kind, &name(kind)).await;
+        before.push((kind, stand, case.ready(&name(kind)).await));
+    }
+    let known = |o: &Value| o["status"]["rollouts"].as_array().map(Vec::len) == Some(3);
+    case.until("app", "knows all three", known).await;
+    let secrets = case.record_secrets();
+    case.put("e", &bad);
+    let status = case.failing("app", "PreflightFailed").await;
+    assert!(is(&status, "RolledOut", "True", "Synced"), "{status:#}");
+    for (kind, stand, _) in &before {
+        assert_eq!(case.stands(*kind, &name(*kind)).await, *stand);
+    }
+    let version = case.put("e", &next);
+    case.rolled_out_at("app", &version).await;
+    for (kind, stand, ready) in before {
+        let now = case.stands(kind, &name(kind)).await;
+        assert_eq!(now.generation, stand.generation + 1, "one restart");
+        let (least, steps) = (ready.minimum().await.unwrap(), ready.steps());
+        assert!(
+            least >= kind.least_ready(PODS),
+            "{}: {steps:?}",
+            kind.word()
+        );
+    }
+    let steps = case.steps(&secrets, "app", "K", &[&good, &bad, &next]);
+    assert_eq!(steps, [Some(0), Some(2)], "what was there to be mounted");
     case.end(operator).await;
 }
 

@@ -288,7 +288,8 @@ pub fn sequential(on_failure: &str) -> Value {
 }
 
 impl Case {
-    fn ready(&self, name: &str) -> impl Future<Output = ReadyWatch> {
+    /// Watches how many pods of a workload are ready.
+    pub fn ready(&self, name: &str) -> impl Future<Output = ReadyWatch> {
         let (client, namespace) = (self.world.client.clone(), self.namespace.clone());
         let selector = format!("app={name}");
         async move {

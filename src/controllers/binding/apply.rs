@@ -83,7 +83,10 @@ pub async fn apply(
         secret,
         sources: sources.clone(),
         failover: read.instead_of.as_ref().map(|_| read.region.clone()),
-        notes: notes(recipe, rendered).chain(former.notes).collect(),
+        notes: notes(recipe, rendered)
+            .chain(refused(context, observed))
+            .chain(former.notes)
+            .collect(),
         former_in_use: former.in_use,
         conflict,
         enrolment,
@@ -201,6 +204,13 @@ fn settled_change(outcome: &Outcome) -> Change<'_> {
         replaced_at: None,
         next_left_at: None,
     }
+}
+
+/// Why a rollback that was asked for was not done.
+fn refused(context: &Context, observed: &Observed) -> Option<String> {
+    context.remember(&observed.key, |memory| {
+        memory.refused.as_ref().map(|(_, text)| text.clone())
+    })
 }
 
 fn notes<'a>(recipe: &Recipe, rendered: &'a Rendered) -> impl Iterator<Item = String> + use<'a> {

@@ -73,7 +73,8 @@ async fn restore(
     };
     let now = &observed.status.sources;
     let moved: Vec<&SourceStatus> = now.iter().filter(|s| !kept.shown.contains(s)).collect();
-    let finding = rejected(&moved, now.len(), kept.revision.as_str());
+    let asked = rollout::was_asked(failed);
+    let finding = rejected(&moved, now.len(), kept.revision.as_str(), asked);
     let named = format!("{} is rejected.", named(&moved));
     let wanted = Wanted {
         claim,
@@ -84,6 +85,7 @@ async fn restore(
             sources: &kept.sources,
             revision: &kept.revision,
             failed: &bad,
+            asked,
         }),
         forgive: false,
         inherited: &[],
@@ -134,12 +136,16 @@ async fn nothing_to_go_back_to(
     Ok(Stop::Later(Instant::now()))
 }
 
-/// Versions that were rejected, of so many sources, while a revision serves.
-pub fn rejected(moved: &[&SourceStatus], of: usize, serving: &str) -> Finding {
+/// Versions that were rejected, of so many sources, while a revision serves. `asked`: by a person.
+pub fn rejected(moved: &[&SourceStatus], of: usize, serving: &str, asked: bool) -> Finding {
+    let why = match asked {
+        true => "keyferry.dev/rollback asked for it",
+        false => "a workload did not become healthy with it",
+    };
     Finding::new(
         Reason::RolledBack,
         format!(
-            "{} was rejected: a workload did not become healthy with it. Serving revision {} ({} of {of} sources at an older version).",
+            "{} was rejected: {why}. Serving revision {} ({} of {of} sources at an older version).",
             named(moved),
             revision::shown(serving),
             moved.len()

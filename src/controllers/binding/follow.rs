@@ -203,6 +203,7 @@ fn is_as_left(context: &Context, observed: &Observed, recipe: &Recipe) -> bool {
         && status.observed_generation == Some(observed.generation)
         && status.failing_since.is_none()
         && observed.refresh.is_none()
+        && observed.rollback.is_none()
         && !observed.deleting
         && observed.has_finalizer == finalizer::is_needed(recipe)
         && recorded.name == target.name

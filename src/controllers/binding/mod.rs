@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod apply;
+mod asked;
 mod back;
 mod companion;
 mod failover;
@@ -68,6 +69,9 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
     }
     companion::tidy(context, &key, &observed.status).await;
     let recipe = decide(context, &observed);
+    if let Some(at) = asked::send_back(context, &observed, recipe.as_ref().ok()).await {
+        return Some(at);
+    }
     if let Some(ended) = go_back(context, &observed).await {
         return ended;
     }
@@ -132,6 +136,7 @@ async fn carry(
     read: &fetch::Read,
     standing: preflight::Standing,
 ) -> Result<Applied, Stop> {
+    asked::go_back(context, observed, recipe, read).await?;
     let tried = match candidate(context, observed, recipe, read).await {
         Ok((read, rendered)) => {
             let tried = preflight::pass(context, observed, recipe, &read, &rendered, standing);

@@ -30,6 +30,8 @@ pub struct Observed {
     pub status: Status,
     /// A refresh that was asked for and not answered yet.
     pub refresh: Option<String>,
+    /// A rollback that was asked for and not answered yet.
+    pub rollback: Option<String>,
     /// When that refresh was first seen.
     pub refresh_since: Instant,
     /// The Secret that its status or spec names, as the watch has it.
@@ -72,6 +74,9 @@ pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
                 ..Memory::default()
             };
         }
+        memory
+            .refused
+            .take_if(|(asked, _)| row.rollback.as_ref() != Some(asked));
         let moved = std::mem::take(&mut memory.moved);
         (std::mem::take(&mut memory.asked), moved)
     });
@@ -100,7 +105,11 @@ fn refresh_since(context: &Context, key: &ObjectKey, token: Option<&str>) -> Ins
 pub fn peek(context: &Context, key: &ObjectKey) -> Option<Observed> {
     let row = context.views.binding(key)?;
     let status = row.status();
-    let unanswered = |token: &String| status.last_handled_refresh.as_ref() != Some(token);
+    let open = |asked: &Option<String>, answered: &Option<String>| {
+        asked
+            .clone()
+            .filter(|token| answered.as_ref() != Some(token))
+    };
     Some(Observed {
         key: key.clone(),
         uid: row.uid.clone(),
@@ -109,7 +118,8 @@ pub fn peek(context: &Context, key: &ObjectKey) -> Option<Observed> {
         has_finalizer: row.has_finalizer,
         spec: row.spec().map_err(|error| undecodable(key, &error)),
         refresh_since: Instant::now(),
-        refresh: row.refresh.clone().filter(unanswered),
+        refresh: open(&row.refresh, &status.last_handled_refresh),
+        rollback: open(&row.rollback, &status.last_handled_rollback),
         secret: context
             .views
             .secret(&ObjectKey::new(&key.namespace, &row.target)),
@@ -135,6 +145,7 @@ pub fn undisturbed(
     let early = passed
         && due.is_none_or(|due| due > Instant::now())
         && observed.refresh.is_none()
+        && observed.rollback.is_none()
         && !observed.asked;
     let allowed = |recipe| follow::still_allowed(context, observed, recipe);
     (as_left && early && recipe.is_some_and(allowed)).then_some(due)

@@ -1,5 +1,5 @@
-//! Rejected: versions with which a workload did not become healthy are not tried again until one of them moves on, or
-//! somebody asks for it by a refresh.
+//! Rejected: versions with which a workload did not become healthy, or that somebody took back, are not tried again
+//! until one of them moves on, or somebody asks for it by a refresh.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -19,8 +19,8 @@ use crate::{
 pub struct Judged<'a> {
     /// The read, with rejected versions replaced by those of before.
     pub read: Cow<'a, Read>,
-    /// Revisions that failed.
-    failed: Vec<String>,
+    /// Bytes that were taken back.
+    failed: Vec<Rejected>,
 }
 
 impl Judged<'_> {
@@ -31,11 +31,12 @@ impl Judged<'_> {
         observed: &Observed,
         revision: &str,
     ) -> Result<(), Stop> {
-        if !self.failed.iter().any(|failed| failed == revision) {
+        let Some(failed) = self.failed.iter().find(|r| r.revision == revision) else {
             return Ok(());
-        }
+        };
         let known = &observed.status.sources;
-        let finding = finding(context, observed, &self.read, |s| !known.contains(s));
+        let is_rejected = |s: &SourceStatus| !known.contains(s);
+        let finding = finding(context, observed, &self.read, failed.asked, is_rejected);
         Err(Stop::Rejected(finding))
     }
 }
@@ -59,7 +60,7 @@ pub async fn judge<'a>(
     }
     let target = former.as_ref().unwrap_or(recipe);
     let marks = acceptance::marks(context, observed, target).await?;
-    let failed = marks.rejected.iter().map(|r| r.revision.clone()).collect();
+    let failed = marks.rejected.clone();
     let key = &context.install_key;
     let versions = versions::of(read);
     let current: BTreeMap<String, String> = versions
@@ -81,7 +82,11 @@ pub async fn judge<'a>(
         let mut marks = standing.iter().flat_map(|r| r.versions.values());
         marks.any(|rejected| rejected == mark)
     };
-    let refused = || Stop::Rejected(finding(context, observed, read, |s| rejects(&s.version_id)));
+    let asked = standing.iter().all(|r| r.asked);
+    let refused = || {
+        let is_rejected = |s: &SourceStatus| rejects(&s.version_id);
+        Stop::Rejected(finding(context, observed, read, asked, is_rejected))
+    };
     if former.is_none() && !others_moved(&marks, &standing, &current) {
         return Err(refused());
     }
@@ -133,6 +138,7 @@ fn finding(
     context: &Context,
     observed: &Observed,
     read: &Read,
+    asked: bool,
     is_rejected: impl Fn(&SourceStatus) -> bool,
 ) -> Finding {
     let sources = &observed.status.sources;
@@ -140,5 +146,5 @@ fn finding(
     let moved: Vec<&SourceStatus> = shown.iter().filter(|s| is_rejected(s)).collect();
     let serving = observed.status.secret.as_ref();
     let serving = serving.map_or("", |secret| secret.revision.as_str());
-    back::rejected(&moved, sources.len(), serving)
+    back::rejected(&moved, sources.len(), serving, asked)
 }

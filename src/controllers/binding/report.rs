@@ -178,6 +178,9 @@ async fn write(
 ) -> Result<Status, ReportError> {
     let now = context.now();
     let next_try = delay.filter(|_| is_tried_again(outcome));
+    let (restored, rollback) = context.remember(&observed.key, |memory| {
+        (memory.restored.take(), memory.answered.take())
+    });
     let part = |outcome| Pass {
         generation: observed.generation,
         outcome,
@@ -185,8 +188,8 @@ async fn write(
         stale_after: recipe.map_or(Duration::from_secs(3600), |recipe| recipe.stale_after),
         next_try,
         refresh: observed.refresh.clone(),
+        rollback: rollback.clone(),
     };
-    let restored = context.remember(&observed.key, |memory| memory.restored.take());
     let compute = |_: &_, status: &Status| {
         let mut next = match outcome {
             Ok(applied) => with_consumers(&in_sync(status, applied, &part), applied, now),

@@ -1,9 +1,9 @@
 //! Restore: somebody changed or deleted the Secret while its sources give nothing that may be written.
 //! Then the recorded versions are read, and the bytes go back only if they are the recorded ones.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use super::{Observed, Restored, Stop, apply, fetch::Read};
+use super::{Observed, Restored, Stop, apply, fetch::Read, versions};
 use crate::{
     controllers::context::Context,
     core::{Entry, EntryAsk, Fetched, Recipe, VersionSelector, reference::parse_reference, render},
@@ -61,28 +61,40 @@ pub async fn at_recorded_versions(
     read: &Read,
     chosen: impl Fn(&str) -> bool,
 ) -> Option<Fetched> {
-    let mut earlier = Fetched::default();
-    for (ask, result) in &read.values.entries {
-        let entry = match result {
-            Ok(entry) if chosen(&entry.version_id) => {
-                Ok(at_recorded_version(observed, read, entry).await?)
-            }
-            Ok(entry) => Ok(Arc::clone(entry)),
-            Err(finding) => Err(finding.clone()),
-        };
-        earlier.entries.insert(ask.clone(), entry);
+    if read.values.listings.values().any(Result::is_err) {
+        return None;
     }
-    for (ask, result) in &read.values.listings {
-        let mut members = Vec::new();
-        for entry in result.as_ref().ok()? {
-            members.push(match chosen(&entry.version_id) {
-                true => at_recorded_version(observed, read, entry).await?,
-                false => Arc::clone(entry),
-            });
+    let mut earlier = Others::new();
+    for (selector, entry) in versions::entries(read) {
+        if chosen(&entry.version_id) {
+            let other = at_recorded_version(observed, read, entry).await?;
+            earlier.insert((selector.to_owned(), entry.arn.clone()), Some(other));
         }
-        earlier.listings.insert(ask.clone(), Ok(members));
     }
-    Some(earlier)
+    Some(replaced(read, &earlier))
+}
+
+/// By selector and ARN, other versions of entries; None: it was no member of its prefix then.
+pub type Others = HashMap<(String, String), Option<Arc<Entry>>>;
+
+/// What was read, with other versions of some of it.
+pub fn replaced(read: &Read, others: &Others) -> Fetched {
+    let other = |selector: &str, entry: &Arc<Entry>| {
+        let other = others.get(&(selector.to_owned(), entry.arn.clone()));
+        other.map_or_else(|| Some(Arc::clone(entry)), Clone::clone)
+    };
+    let mut earlier = read.values.clone();
+    for (ask, result) in &mut earlier.entries {
+        if let Ok(entry) = result
+            && let Some(other) = other(versions::selector(ask), entry)
+        {
+            *entry = other;
+        }
+    }
+    for members in earlier.listings.values_mut().flatten() {
+        *members = members.iter().filter_map(|m| other("", m)).collect();
+    }
+    earlier
 }
 
 async fn at_recorded_version(

@@ -152,7 +152,8 @@ async fn prepare(
         enrolment.name_rejected(rejected);
     }
     record_intent(context, observed, recipe, &enrolment).await?;
-    match ahead.now.filter(|_| wanted.back.is_none()) {
+    // Bytes that come from the companion are there.
+    match ahead.now.filter(|_| rejected.is_none()) {
         Some(now) => companion::keep(context, observed, claim, ahead.live, now).await,
         None => Ok(()),
     }

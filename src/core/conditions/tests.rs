@@ -23,6 +23,7 @@ fn pass(generation: i64, seconds: i64, outcome: Outcome<'_>) -> Pass<'_> {
         stale_after: HOUR,
         next_try: Some(Duration::from_secs(40)),
         refresh: None,
+        rollback: None,
     }
 }
 

@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    intent::PodInfo,
+    intent::{PodInfo, needs_previous},
     marker,
     order::Turn,
     step::Claim,
+    verdict::{BEING_RESTORED, set},
     workload::{Kind, Workload},
 };
 use crate::api::status::{RolloutState, RolloutStatus};
@@ -59,6 +60,34 @@ pub(super) fn carry_over(
             None => planned.push(owed.clone()),
         }
     }
+}
+
+/// What a workload says that goes back because a person asked for it.
+const ASKED: &str = "keyferry.dev/rollback asked for the previous value";
+
+/// A person wants the bytes of before back, while not every workload has shown that it is well with those of revision
+/// `serving`: those that have them, or shall get them, go back. True: there is one.
+pub fn send_back(entries: &mut [RolloutStatus], serving: &str) -> bool {
+    let open = |e: &&mut RolloutStatus| {
+        let restarted = !matches!(
+            e.state,
+            RolloutState::Skipped | RolloutState::NextRun | RolloutState::NotFound
+        );
+        restarted && marker::revision_of(&e.wanted) == serving && needs_previous(&[(**e).clone()])
+    };
+    let mut any = false;
+    for entry in entries.iter_mut().filter(open) {
+        serving.clone_into(&mut entry.failed_revision);
+        let message = format!("{}/{}: {ASKED}; {BEING_RESTORED}.", entry.kind, entry.name);
+        set(entry, RolloutState::RollingBack, message);
+        any = true;
+    }
+    any
+}
+
+/// It goes back because a person asked for it.
+pub fn was_asked(entry: &RolloutStatus) -> bool {
+    entry.message.contains(ASKED)
 }
 
 /// The text brings back, or leaves as they are, pods of before the failure, and the Secret has its bytes again. A

@@ -32,7 +32,7 @@ mod back_test;
 #[cfg(test)]
 mod simulation_test;
 
-pub use back::{is_owed, is_rolling_back};
+pub use back::{is_owed, is_rolling_back, send_back, was_asked};
 pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Ends what a workload says that goes back, and what it says when it is there.
-const BEING_RESTORED: &str = "the previous value is being restored";
+pub(super) const BEING_RESTORED: &str = "the previous value is being restored";
 const WAS_RESTORED: &str = "the previous value was restored";
 
 /// The verdict on an entry whose marker is out.

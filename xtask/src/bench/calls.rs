@@ -1,6 +1,6 @@
 //! Calls of the operator as the fake AWS has counted them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use keyferry_testkit::aws::{Call, Service};
@@ -16,12 +16,15 @@ pub(crate) struct Calls {
     pub(crate) queue: u64,
     /// Batches by the number of entries that each asked for.
     pub(crate) batches: BTreeMap<usize, u64>,
+    /// Batches all of whose entries had been asked for before: sweeps that became due meanwhile.
+    pub(crate) again: u64,
     times: Vec<Instant>,
 }
 
 impl Calls {
     pub(crate) fn of(calls: &[Call]) -> Self {
         let mut counted = Self::default();
+        let mut asked: HashSet<&str> = HashSet::new();
         for call in calls {
             if call.service == Service::Sqs {
                 counted.queue += 1;
@@ -31,6 +34,9 @@ impl Calls {
             *count.or_default() += 1;
             if call.operation == BATCH {
                 *counted.batches.entry(call.ids.len()).or_default() += 1;
+                let known = asked.len();
+                asked.extend(call.ids.iter().map(String::as_str));
+                counted.again += u64::from(asked.len() == known);
             }
             counted.times.push(call.at);
         }

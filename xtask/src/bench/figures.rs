@@ -87,11 +87,20 @@ pub(crate) fn all(plan: &Plan, measured: &Measured) -> Vec<Figure> {
 
 fn cold_calls(plan: &Plan, cold: &Cold) -> Figure {
     let batches = plan.batches() as u64;
-    let over = cold.calls.total() > batches + 1;
+    let again = cold.calls.again;
+    let over = cold.calls.total() - again > batches + 1;
     let counts = &cold.calls.by_operation;
-    Figure::new("AWS calls, cold", listed(counts), json!(counts))
-        .limit(format!("{batches} batch + 1 STS"), over)
-        .beside(batches_of(&cold.calls))
+    let beside = match again {
+        0 => batches_of(&cold.calls),
+        n => format!("{}; {n} of them the next sweep's", batches_of(&cold.calls)),
+    };
+    Figure::new(
+        "AWS calls, cold",
+        listed(counts),
+        json!({"calls": counts, "nextSweep": again}),
+    )
+    .limit(format!("{batches} batch + 1 STS"), over)
+    .beside(beside)
 }
 
 /// STS aside: one call for the life of a session.

@@ -109,6 +109,9 @@ pub(crate) async fn measure(bed: &mut Bed, plan: &Plan, screen: &Screen) -> Ende
     })
 }
 
+/// Seconds between two looks of bindings of which the first reads alone are counted.
+const UNSWEPT: u64 = 3_600;
+
 /// Bindings are made while the operator runs; then all is removed again.
 async fn applied(bed: &mut Bed, plan: Plan, screen: &Screen) -> Ended<(Usage, Applied)> {
     let (pid, _) = bed.operate(&[]).await?;
@@ -117,7 +120,11 @@ async fn applied(bed: &mut Bed, plan: Plan, screen: &Screen) -> Ended<(Usage, Ap
     let idle = Usage::of(pid)?;
     bed.aws.reset_counts();
     let begun = Instant::now();
-    let made = objects::create(&bed.client, plan, SET).await?.len();
+    let unswept = Plan {
+        interval: UNSWEPT,
+        ..plan
+    };
+    let made = objects::create(&bed.client, unswept, SET).await?.len();
     let creation = begun.elapsed();
     all_ready(bed, plan).await?;
     let calls = Calls::of(&bed.aws.calls());
