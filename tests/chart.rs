@@ -10,11 +10,14 @@ use std::{
     process::Output,
 };
 
+use clap::Parser;
+use keyferry::cli::{Cli, Verb};
 use keyferry_testkit::{
     ControlPlane,
     control_plane::Options,
     install::{crds, kubectl},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "keyferry";
@@ -55,6 +58,7 @@ fn sets() -> Vec<(&'static str, Value)> {
             "roles of ServiceAccounts",
             json!({"allowServiceAccountIdentity": true}),
         ),
+        ("preflights", json!({"allowPreflight": true})),
         ("events", json!({"events": {"queueUrl": queue}})),
         (
             "a proxy and FIPS",
@@ -113,6 +117,86 @@ async fn plane_with(namespaces: &[&str]) -> ControlPlane {
     plane
 }
 
+fn objects(rendered: &[u8]) -> Vec<Value> {
+    let documents = serde_yaml::Deserializer::from_slice(rendered);
+    let objects = documents.map(|document| Value::deserialize(document).unwrap());
+    objects.filter(|object| !object.is_null()).collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    objects.iter().filter(move |object| object["kind"] == kind)
+}
+
+fn pod(objects: &[Value]) -> &Value {
+    let deployment = of_kind(objects, "Deployment").next().unwrap();
+    &deployment["spec"]["template"]["spec"]
+}
+
+/// The binary takes the arguments that the chart gives it.
+fn is_understood(name: &str, objects: &[Value]) {
+    let arguments = pod(objects)["containers"][0]["args"].as_array().unwrap();
+    let words = arguments.iter().map(|word| word.as_str().unwrap());
+    let cli = Cli::try_parse_from(["keyferry"].into_iter().chain(words));
+    let Ok(Verb::Run(run)) = cli.map(|cli| cli.verb) else {
+        panic!("{name}: not understood: {arguments:?}");
+    };
+    let settings = run.settings(None);
+    assert!(settings.is_ok(), "{name}: {arguments:?}: {settings:?}");
+}
+
+/// The operator gets the rights that the tests of the operator run with, all of them and no other.
+fn has_its_rights(name: &str, values: &Value, objects: &[Value]) {
+    let file = std::fs::read_to_string(chart().join("files/rules.yaml")).unwrap();
+    let scopes: Value = serde_yaml::from_str(&file).unwrap();
+    let mut watched = vec!["watched"];
+    let allows = |value: &str| values[value] == true;
+    watched.extend(allows("allowServiceAccountIdentity").then_some("serviceAccountIdentity"));
+    watched.extend(allows("allowPreflight").then_some("preflight"));
+    let namespaces = values["watchNamespaces"].as_array().cloned();
+    let places = match namespaces.unwrap_or_default() {
+        all if all.is_empty() => {
+            watched.push("cluster");
+            vec![("ClusterRole", Value::Null)]
+        }
+        named => named.into_iter().map(|place| ("Role", place)).collect(),
+    };
+    let places = places
+        .into_iter()
+        .map(|(kind, place)| (kind, place, &watched[..]));
+    let own = ("Role", json!(NAMESPACE), &["own"][..]);
+    let expected: Vec<_> = places
+        .chain([own])
+        .filter(|_| values["rbac"]["create"] != false)
+        .map(|(kind, place, scopes_of)| {
+            let rules = scopes_of
+                .iter()
+                .flat_map(|scope| scopes[*scope].as_array().unwrap());
+            json!([kind, place, rules.cloned().collect::<Value>()])
+        })
+        .collect();
+    let granted: Vec<Value> = ["ClusterRole", "Role"]
+        .into_iter()
+        .flat_map(|kind| of_kind(objects, kind))
+        .filter(|role| is_bound(role, objects))
+        .map(|role| json!([role["kind"], role["metadata"]["namespace"], role["rules"]]))
+        .collect();
+    assert_eq!(granted, expected, "{name}");
+}
+
+/// Whether the operator's ServiceAccount has the role.
+fn is_bound(role: &Value, objects: &[Value]) -> bool {
+    let account = json!([{"kind": "ServiceAccount", "namespace": NAMESPACE,
+        "name": pod(objects)["serviceAccountName"]}]);
+    let (kind, role) = (role["kind"].as_str().unwrap(), &role["metadata"]);
+    of_kind(objects, &format!("{kind}Binding")).any(|binding| {
+        let to = &binding["roleRef"];
+        to["kind"] == kind
+            && to["name"] == role["name"]
+            && binding["metadata"]["namespace"] == role["namespace"]
+            && binding["subjects"] == account
+    })
+}
+
 #[tokio::test]
 async fn every_documented_value_set_renders_and_the_api_server_takes_it() {
     let plane = plane_with(&[NAMESPACE, "estate", "bizi"]).await;
@@ -121,6 +205,9 @@ async fn every_documented_value_set_renders_and_the_api_server_takes_it() {
         assert!(linted.status.success(), "{name}: {}", said(&linted));
         let rendered = helm(&plane, &["template", "keyferry"], &values).await;
         assert!(rendered.status.success(), "{name}: {}", said(&rendered));
+        let objects = objects(&rendered.stdout);
+        is_understood(name, &objects);
+        has_its_rights(name, &values, &objects);
         let arguments = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
         let taken = plane.kubectl(&arguments, Some(&rendered.stdout)).await;
         let taken = taken.unwrap();

@@ -62,19 +62,20 @@ pub(super) fn explain(claim: &Claim<'_>, error: ClusterError) -> ApplyError {
             verb,
             resource,
             why,
-        } => Finding::new(
-            Reason::OperatorForbidden,
-            format!(
-                "The operator may not {verb} {resource} in namespace {}: {why}.",
-                claim.namespace
-            ),
-            format!("Grant its ServiceAccount {verb} on {resource} there."),
-        )
-        .into(),
+        } => forbidden(claim.namespace, verb, resource, &why).into(),
         ClusterError::TooLarge => too_large(&secret).into(),
         ClusterError::Invalid { causes } => invalid(&secret, &causes).into(),
         other => other.into(),
     }
+}
+
+/// A right that the operator lacks.
+pub fn forbidden(namespace: &str, verb: &str, resource: &str, why: &str) -> Finding {
+    Finding::new(
+        Reason::OperatorForbidden,
+        format!("The operator may not {verb} {resource} in namespace {namespace}: {why}."),
+        format!("Grant its ServiceAccount {verb} on {resource} there."),
+    )
 }
 
 fn too_large(secret: &str) -> Finding {

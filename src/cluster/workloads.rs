@@ -32,6 +32,8 @@ use projection::WorkloadObject;
 
 /// Objects for each page of a listing: what one page holds is what a listing costs in memory.
 const PAGE_SIZE: u32 = 100;
+/// The resource of pods, as RBAC names it.
+const PODS: &str = "pods";
 /// The longest one request may take, kube's own retries included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest a listing of all its pages may take.
@@ -58,7 +60,7 @@ impl Workloads {
         let listing = async {
             let mut all = Vec::new();
             for kind in Kind::ALL {
-                let objects = pages(&self.api(kind, namespace), "").await?;
+                let objects = pages(&self.api(kind, namespace), plural(kind), "").await?;
                 all.extend(objects.into_iter().filter_map(|o| o.into_workload(kind)));
             }
             Ok(all)
@@ -78,7 +80,8 @@ impl Workloads {
     ) -> Result<Workload, WorkloadError> {
         let api = self.api(kind, namespace);
         let object = bounded(REQUEST_TIMEOUT, async {
-            api.get(name).await.map_err(WorkloadError::from)
+            let found = api.get(name).await;
+            found.map_err(|error| WorkloadError::of("get", plural(kind), error))
         })
         .await?;
         object.into_workload(kind).ok_or(WorkloadError::Invalid)
@@ -95,7 +98,7 @@ impl Workloads {
         }
         let api: Api<PodObject> =
             Api::namespaced_with(self.client.clone(), &workload.namespace, &pods::resource());
-        let objects = bounded(LIST_TIMEOUT, pages(&api, &workload.selector)).await?;
+        let objects = bounded(LIST_TIMEOUT, pages(&api, PODS, &workload.selector)).await?;
         Ok(objects
             .into_iter()
             .filter_map(PodObject::into_info)
@@ -117,9 +120,8 @@ impl Workloads {
             ..DeleteParams::default()
         };
         let deleted = bounded(REQUEST_TIMEOUT, async {
-            api.delete(&pod.name, &params)
-                .await
-                .map_err(WorkloadError::from)
+            let deleted = api.delete(&pod.name, &params).await;
+            deleted.map_err(|error| WorkloadError::of("delete", PODS, error))
         });
         match deleted.await {
             Ok(_) | Err(WorkloadError::NotFound | WorkloadError::Stale) => Ok(()),
@@ -134,7 +136,7 @@ impl Workloads {
     pub async fn pods_use(&self, namespace: &str, secret: &str) -> Result<bool, WorkloadError> {
         let api: Api<PodObject> =
             Api::namespaced_with(self.client.clone(), namespace, &pods::resource());
-        let objects = bounded(LIST_TIMEOUT, pages(&api, "")).await?;
+        let objects = bounded(LIST_TIMEOUT, pages(&api, PODS, "")).await?;
         Ok(objects.iter().any(|pod| pod.uses(secret)))
     }
 
@@ -168,9 +170,9 @@ impl Workloads {
         let api = self.api(workload.kind, &workload.namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let object = bounded(REQUEST_TIMEOUT, async {
-            api.patch(&workload.name, &params, &Patch::Apply(&patch))
-                .await
-                .map_err(WorkloadError::from)
+            let patch = Patch::Apply(&patch);
+            let applied = api.patch(&workload.name, &params, &patch).await;
+            applied.map_err(|error| WorkloadError::of("patch", plural(workload.kind), error))
         })
         .await?;
         object
@@ -185,32 +187,45 @@ impl Workloads {
 
 /// Group, version and plural of a kind.
 fn resource(kind: Kind) -> ApiResource {
-    let (group, plural) = match kind {
-        Kind::CronJob => ("batch", "cronjobs"),
-        Kind::DaemonSet => ("apps", "daemonsets"),
-        Kind::Deployment => ("apps", "deployments"),
-        Kind::Job => ("batch", "jobs"),
-        Kind::StatefulSet => ("apps", "statefulsets"),
+    let group = match kind {
+        Kind::CronJob | Kind::Job => "batch",
+        Kind::DaemonSet | Kind::Deployment | Kind::StatefulSet => "apps",
     };
     ApiResource {
         group: group.to_owned(),
         version: "v1".to_owned(),
         api_version: format!("{group}/v1"),
         kind: kind.as_str().to_owned(),
-        plural: plural.to_owned(),
+        plural: plural(kind).to_owned(),
+    }
+}
+
+/// The resource as RBAC names it.
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::CronJob => "cronjobs",
+        Kind::DaemonSet => "daemonsets",
+        Kind::Deployment => "deployments",
+        Kind::Job => "jobs",
+        Kind::StatefulSet => "statefulsets",
     }
 }
 
 /// All pages of a listing. The API server keeps one snapshot over them; one that has expired is a
 /// 410, and the caller lists again.
-async fn pages<K>(api: &Api<K>, selector: &str) -> Result<Vec<K>, WorkloadError>
+async fn pages<K>(
+    api: &Api<K>,
+    resource: &'static str,
+    selector: &str,
+) -> Result<Vec<K>, WorkloadError>
 where
     K: kube::Resource<Scope = DynamicResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let mut params = ListParams::default().limit(PAGE_SIZE).labels(selector);
     let mut all = Vec::new();
     loop {
-        let page = api.list(&params).await?;
+        let page = api.list(&params).await;
+        let page = page.map_err(|error| WorkloadError::of("list", resource, error))?;
         all.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),

@@ -78,7 +78,14 @@ pub async fn list(
     target: &TargetRecipe,
     change: &Change<'_>,
 ) -> Result<Enrolment, ClusterError> {
-    let (key, previous) = (&observed.key, &observed.status.rollouts);
+    let key = &observed.key;
+    // Entries about a Secret of another name say nothing of this one.
+    let written = observed.status.secret.as_ref();
+    let same = written.is_none_or(|secret| secret.name == target.name);
+    let previous: &[RolloutStatus] = match same {
+        true => &observed.status.rollouts,
+        false => &[],
+    };
     let workloads = context
         .workloads
         .list_consumers(&key.namespace)
@@ -146,10 +153,12 @@ pub async fn refresh(
         .secrets
         .get_meta(claim.namespace, &claim.target.name)
         .await
-        .map_err(Stop::Cluster)?;
+        .map_err(|error| Stop::of(claim.namespace, error))?;
     let change = change(&meta.unwrap_or_default(), claim, Some(revision), revision);
     let listing = list(context, observed, rollout, &recipe.target, &change).await;
-    listing.map(Some).map_err(Stop::Cluster)
+    listing
+        .map(Some)
+        .map_err(|error| Stop::of(claim.namespace, error))
 }
 
 /// A change of a Secret from `live` to `next`, with its times as the Secret's metadata tells them: those
@@ -208,6 +217,15 @@ pub fn unavailable(error: WorkloadError) -> ClusterError {
     match error {
         WorkloadError::Timeout => ClusterError::Timeout,
         WorkloadError::Stale | WorkloadError::WrongUid => ClusterError::Conflict,
+        WorkloadError::Forbidden {
+            verb,
+            resource,
+            why,
+        } => ClusterError::Forbidden {
+            verb,
+            resource,
+            why: why.to_owned(),
+        },
         _ => ClusterError::Unavailable("read workloads"),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What to do is `core::rollout::step`'s decision over all bindings that speak of the workload.
 
+mod outcome;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,17 +12,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{
-    binding,
-    context::{Context, WorkloadKey},
-    enrol,
-};
+use super::context::{Context, WorkloadKey};
 use crate::{
-    api::{
-        binding::{CreationPolicy, WorkloadKind},
-        status::{ExternalSecretBindingStatus as Status, RolloutStatus},
-    },
-    cluster::{ObjectKey, ReportError, WorkloadRef, workloads::WorkloadError},
+    api::{binding::CreationPolicy, status::RolloutStatus},
+    cluster::{ObjectKey, WorkloadRef, workloads::WorkloadError},
     core::{
         annotations::{Marks, Scope},
         parse,
@@ -72,7 +67,12 @@ pub async fn roll(context: &Context, key: WorkloadKey) -> Option<Instant> {
     }
     match advance(context, &key, &mut speakers, now).await {
         Ok(requeue) => later(requeue),
-        Err(error) => again(&key, &error),
+        Err(error) => {
+            tracing::warn!(kind = %key.kind, namespace = key.namespace, name = key.name, %error, "workload not looked after, tried again");
+            later(Some(
+                outcome::refused(context, &key, &speakers, &error).await,
+            ))
+        }
     }
 }
 
@@ -112,7 +112,8 @@ async fn advance(
         };
         step = rollout::step(Some(workload), &claims, look, now);
     }
-    match carry_out(context, key, fresh.as_ref(), &step, speakers).await {
+    carry_out(context, key, fresh.as_ref(), &step).await?;
+    match outcome::record_all(context, key, speakers, &step).await {
         Ok(()) => Ok(step.requeue_after),
         Err(pause) => Ok(Some(pause)),
     }
@@ -188,7 +189,7 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
     let bindings = context.views.bindings_in(&key.namespace).into_iter();
     let about = |w: &WorkloadRef| w.kind == key.kind.as_str() && w.name == key.name;
     bindings
-        .filter(|(_, row)| row.rolls && row.workloads.iter().any(about))
+        .filter(|(_, row)| row.rolls && !row.deleting && row.workloads.iter().any(about))
         .filter_map(|(binding, row)| {
             let status = row.status();
             let spec = row.spec().ok()?;
@@ -199,10 +200,14 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 &context.settings.parse,
             )
             .ok()?;
-            let rollout = recipe.rollout?;
+            let (rollout, mut target) = (recipe.rollout?, recipe.target);
             let about = |e: &RolloutStatus| e.kind == key.kind.as_str() && e.name == key.name;
             let at = status.rollouts.iter().position(about)?;
             let entry = status.rollouts.get(at)?.clone();
+            // The entries are about the Secret that was written, whatever the spec says by now.
+            if let Some(secret) = &status.secret {
+                target.name.clone_from(&secret.name);
+            }
             let holds = status
                 .secret
                 .is_some_and(|s| s.revision == marker::revision_of(&entry.wanted));
@@ -214,10 +219,10 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
                 *seen = (entry.wanted.clone(), now);
             }
             Some(Speaker {
-                marker_key: marker::key_of(&recipe.target, &binding.name),
-                creation: recipe.target.creation,
+                marker_key: marker::key_of(&target, &binding.name),
+                creation: target.creation,
                 uid: row.uid.clone(),
-                target: recipe.target.name,
+                target: target.name,
                 secret_holds_wanted: holds,
                 seen_at: seen.1,
                 turn: rollout::turn(&status.rollouts, at, rollout.order),
@@ -240,107 +245,32 @@ fn progress(context: &Context, key: &WorkloadKey, workload: &Workload, now: Time
     progress
 }
 
-/// Sets the markers, then records what that came to. An error is the pause before the next step.
+/// Sets the markers, or deletes the pod that stands in the way.
 async fn carry_out(
     context: &Context,
     key: &WorkloadKey,
     workload: Option<&Workload>,
     step: &Step,
-    speakers: &[Speaker],
-) -> Result<(), Duration> {
-    if let (Some(workload), Some(markers)) = (workload, &step.apply) {
+) -> Result<(), WorkloadError> {
+    let Some(workload) = workload else {
+        return Ok(());
+    };
+    if let Some(markers) = &step.apply {
         let _place = context.writes.acquire().await;
-        let applied = context.workloads.apply_markers(workload, markers).await;
-        let applied = applied.map_err(|error| {
-            tracing::warn!(workload = %workload.label(), namespace = key.namespace, %error, "markers not set, tried again");
-            RETRY
-        })?;
+        let applied = context.workloads.apply_markers(workload, markers).await?;
         context
             .metrics
             .kubernetes_write(resource(key.kind), "patch");
         tracing::info!(workload = %workload.label(), namespace = key.namespace, "markers set");
         context.rows.lock().insert(key.clone(), Arc::new(applied));
     }
-    if let (Some(workload), Some(pod)) = (workload, &step.delete) {
+    if let Some(pod) = &step.delete {
         let _place = context.writes.acquire().await;
-        let deleted = context.workloads.delete_pod(&key.namespace, pod).await;
-        deleted.map_err(|error| {
-            tracing::warn!(workload = %workload.label(), namespace = key.namespace, %error, "pod not deleted, tried again");
-            RETRY
-        })?;
+        context.workloads.delete_pod(&key.namespace, pod).await?;
         context.metrics.kubernetes_write("pods", "delete");
         tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that must not stay was deleted");
     }
-    let mut pause = Ok(());
-    for (speaker, (_, outcome)) in speakers.iter().zip(&step.entries) {
-        if let Err(error) = record(context, key, speaker, outcome.as_ref()).await {
-            tracing::warn!(binding = %speaker.binding, %error, "rollout not recorded, tried again");
-            pause = Err(RETRY);
-        }
-    }
-    pause
-}
-
-async fn record(
-    context: &Context,
-    key: &WorkloadKey,
-    speaker: &Speaker,
-    outcome: Option<&RolloutStatus>,
-) -> Result<(), ReportError> {
-    if outcome == Some(&speaker.entry) {
-        return Ok(());
-    }
-    let now = context.now();
-    let update = context
-        .statuses
-        .update(&speaker.binding, &speaker.uid, |_, status| {
-            let mut next = status.clone();
-            if rollout::record(&mut next.rollouts, &speaker.entry, outcome) {
-                enrol::summed_up(&next, &speaker.target, None, now)
-            } else {
-                status.clone()
-            }
-        });
-    match update.await {
-        Ok((before, after)) => {
-            let ended = outcome.filter(|outcome| rollout::has_ended(&speaker.entry, outcome));
-            if let (Some(kind), Some(outcome)) = (rolled(key.kind), ended) {
-                let took = took(&speaker.entry, now);
-                context
-                    .metrics
-                    .rollout_ended(kind, outcome.state.as_str(), took);
-            }
-            binding::announce(context, &speaker.binding, &speaker.uid, &before, &after).await;
-            pass_on(context, speaker, &after).await;
-            Ok(())
-        }
-        Err(ReportError::Gone) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// What the binding's other workloads, its Secret and the bytes of before have to do with the outcome.
-async fn pass_on(context: &Context, speaker: &Speaker, after: &Status) {
-    binding::tidy(context, &speaker.binding, after).await;
-    enrol::wake_open(context, &speaker.binding.namespace, after);
-    if rollout::concerns_binding(&speaker.entry, &after.rollouts) {
-        context.binding_queue.now(speaker.binding.clone());
-    }
-}
-
-/// Since its marker was set.
-fn took(entry: &RolloutStatus, now: Timestamp) -> Duration {
-    let since = entry.started_at.as_ref().map_or(now, |at| at.0);
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
-}
-
-fn rolled(kind: Kind) -> Option<WorkloadKind> {
-    match kind {
-        Kind::Deployment => Some(WorkloadKind::Deployment),
-        Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
-        Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
-        Kind::CronJob | Kind::Job => None,
-    }
+    Ok(())
 }
 
 fn resource(kind: Kind) -> &'static str {
@@ -353,9 +283,4 @@ fn resource(kind: Kind) -> &'static str {
 
 fn later(after: Option<Duration>) -> Option<Instant> {
     after.map(|after| Instant::now() + after)
-}
-
-fn again(key: &WorkloadKey, error: &WorkloadError) -> Option<Instant> {
-    tracing::warn!(kind = %key.kind, namespace = key.namespace, name = key.name, %error, "workload not read, tried again");
-    later(Some(RETRY))
 }

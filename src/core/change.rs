@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub back: Option<Back<'a>>,
     /// Somebody asks to try again what was rejected.
     pub forgive: bool,
+    /// What was rejected under a former name of the Secret.
+    pub inherited: &'a [Rejected],
     /// What became of the bytes there are.
     pub outcome: RevisionOutcome,
     /// True when the status says that the Secret was written before: one that is gone was deleted by
@@ -199,6 +201,9 @@ pub fn compare(
         keys,
         ..before.clone()
     };
+    if marks.rejected.is_empty() {
+        marks.rejected = wanted.inherited.to_vec();
+    }
     if wanted.forgive {
         marks.rejected.clear();
     }

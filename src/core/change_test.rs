@@ -64,6 +64,7 @@ impl Pass {
             read: &read,
             back: None,
             forgive: false,
+            inherited: &[],
             outcome: RevisionOutcome::Written,
             existed: false,
             now: at(0),
@@ -254,6 +255,26 @@ fn going_back_is_one_write_with_the_rejection_and_is_recorded_once() {
         compare(&wanted, Some(&live), None)
     });
     assert_eq!((bad.change, bad.marks.rejected.len()), (Change::Write, 0));
+}
+
+#[test]
+fn what_was_rejected_under_a_former_name_is_rejected_under_the_next_one() {
+    let rejected = |revision: &str| Rejected {
+        revision: revision.to_owned(),
+        versions: [("tag".to_owned(), "mark".to_owned())].into(),
+        asked: false,
+    };
+    let inherited = [rejected("former")];
+    let next = pass(1, "1", "v1").with(|wanted| {
+        let wanted = Wanted {
+            inherited: &inherited,
+            ..*wanted
+        };
+        compare(&wanted, None, None)
+    });
+    assert_eq!(next.marks.rejected, inherited);
+    let later = pass(1, "1", "v1").over(&next.marks, &data(&[("A", "1")]));
+    assert_eq!(later.marks.rejected, inherited, "it stays");
 }
 
 #[test]

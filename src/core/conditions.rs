@@ -118,6 +118,18 @@ pub fn with_rollouts(previous: &Status, summary: &Summary, now: Timestamp) -> St
     next
 }
 
+/// The same after `rollout` was taken out of the spec, whatever a pass came to: nothing is rolled any more.
+pub fn taken_out(previous: &Status, now: Timestamp) -> Status {
+    let off = Summary::off();
+    let rolled = previous.rollout_summary.as_ref();
+    if rolled.is_none_or(|summary| *summary == off.text) {
+        return previous.clone();
+    }
+    let mut next = previous.clone();
+    next.rollouts.clear();
+    with_rollouts(&next, &off, now)
+}
+
 /// The preflight's part: its record and, while it is open, `Synced`, which `says` what is under way. Ready
 /// stays as it is: the Secret that there is serves on.
 pub fn with_preflight(

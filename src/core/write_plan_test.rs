@@ -75,6 +75,7 @@ fn plan_at(
         read: &read,
         back: None,
         forgive: false,
+        inherited: &[],
         outcome: crate::core::annotations::RevisionOutcome::Written,
         existed: false,
         now,

@@ -29,6 +29,7 @@ mod leaks;
 mod members;
 mod memory;
 mod merge;
+mod midway;
 mod not_the_value;
 mod operators;
 mod outage;
@@ -104,6 +105,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         windows::tests(),
         pace::tests(),
         stages::tests(),
+        midway::tests(),
         asked::tests(),
     ];
     // The longest first: the phase ends with its last test.
@@ -111,6 +113,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         killpoints::own(),
         rollback::own(),
         held::own(),
+        midway::own(),
         preflight::own(),
         members::own(),
         throttled::own(),

@@ -208,7 +208,7 @@ async fn a_missing_right_is_named_and_clears_once_given(case: Case) {
 
 impl Case {
     /// Takes one verb on one resource from the operator's Role here; returns the rules as they were.
-    async fn take_right(&self, resource: &str, verb: &str) -> Value {
+    pub async fn take_right(&self, resource: &str, verb: &str) -> Value {
         let rules = json!(
             self.api::<Role>()
                 .get(&self.operator_name())
@@ -217,10 +217,11 @@ impl Case {
                 .rules
         );
         let mut fewer = rules.as_array().cloned().unwrap();
-        for rule in fewer
-            .iter_mut()
-            .filter(|rule| rule["resources"] == json!([resource]))
-        {
+        let names = |rule: &&mut Value| {
+            let resources = rule["resources"].as_array().unwrap();
+            resources.contains(&json!(resource))
+        };
+        for rule in fewer.iter_mut().filter(names) {
             rule["verbs"].as_array_mut().unwrap().retain(|v| v != verb);
         }
         self.set_rules(json!(fewer)).await;

@@ -53,6 +53,7 @@ async fn taken_back(case: Case, kind: Kind) {
 async fn a_rollback_needs_no_aws(case: Case) {
     let operator = case.operator(&[]).await;
     let scene = Scene::start(&case, Kind::Deployment, sequential("Rollback")).await;
+    // A container that ends starts again with the good bytes, and its Deployment goes on until the marker is off.
     let (bad, version) = scene.put_bad(Rule::not_ready);
     case.until_secret("app", "holds the bad bytes", |s| holds(s, KEY, &bad))
         .await;

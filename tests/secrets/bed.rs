@@ -226,6 +226,7 @@ impl Bed {
             read: &read,
             back: None,
             forgive: false,
+            inherited: &[],
             outcome: keyferry::core::annotations::RevisionOutcome::Written,
             existed: self.existed,
             now: self.now,

@@ -3,8 +3,8 @@
 use kube::core::Status;
 use thiserror::Error;
 
-/// Why a request about a workload did not do what it should. Holds no text of the API server but
-/// that of RBAC: an admission webhook's may quote the pod template.
+/// Why a request about a workload did not do what it should. Holds no text of the API server: an
+/// admission webhook's may quote the pod template.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WorkloadError {
     /// It does not exist.
@@ -16,9 +16,16 @@ pub enum WorkloadError {
     /// It changed since it was read, or is gone; or a listing took longer than its snapshot lives.
     #[error("changed by somebody else at the same moment")]
     Stale,
-    /// RBAC refuses, the text names user, verb and resource; or an admission rule does.
-    #[error("{0}")]
-    Forbidden(String),
+    /// RBAC refuses, or an admission rule does.
+    #[error("may not {verb} {resource}: {why}")]
+    Forbidden {
+        /// Verb as RBAC names it.
+        verb: &'static str,
+        /// Resource as RBAC names it.
+        resource: &'static str,
+        /// Who refused.
+        why: &'static str,
+    },
     /// The object or the write cannot be understood, or breaks a rule of the API.
     #[error("refused as invalid")]
     Invalid,
@@ -33,23 +40,27 @@ pub enum WorkloadError {
     Unavailable,
 }
 
-impl From<kube::Error> for WorkloadError {
-    fn from(error: kube::Error) -> Self {
+impl WorkloadError {
+    /// What an answer to a request for `verb` on `resource`, in the words of RBAC, means.
+    pub(super) fn of(verb: &'static str, resource: &'static str, error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::from(*status),
+            kube::Error::Api(status) => Self::answered(verb, resource, &status),
             kube::Error::SerdeError(_) => Self::Invalid,
             _ => Self::Unavailable,
         }
     }
-}
 
-impl From<Status> for WorkloadError {
-    fn from(status: Status) -> Self {
+    /// The same of an answer that is no success.
+    pub(super) fn answered(verb: &'static str, resource: &'static str, status: &Status) -> Self {
         match status.code {
             404 => Self::NotFound,
-            401 | 403 => Self::Forbidden(refusal(status.message)),
+            401 | 403 => Self::Forbidden {
+                verb,
+                resource,
+                why: refusal(&status.message),
+            },
             409 | 410 => Self::Stale,
-            422 if names_uid(&status) => Self::WrongUid,
+            422 if names_uid(status) => Self::WrongUid,
             400 | 413 | 422 => Self::Invalid,
             429 => Self::Throttled,
             504 => Self::Timeout,
@@ -59,11 +70,10 @@ impl From<Status> for WorkloadError {
 }
 
 /// The API server's RBAC authorizer writes `... is forbidden: User "x" cannot patch resource ...`.
-fn refusal(message: String) -> String {
-    if message.contains(" is forbidden: User \"") {
-        message
-    } else {
-        "refused by an admission rule".to_owned()
+fn refusal(message: &str) -> &'static str {
+    match message.contains(" is forbidden: User \"") {
+        true => "RBAC: no role grants it",
+        false => "an admission rule refuses it",
     }
 }
 
@@ -88,14 +98,18 @@ mod tests {
         .unwrap()
     }
 
+    fn answered(status: &Status) -> WorkloadError {
+        WorkloadError::answered("patch", "deployments", status)
+    }
+
     #[test]
-    fn rbac_is_quoted() {
+    fn a_right_that_is_missing_is_named() {
         let text = r#"deployments.apps "ai" is forbidden: User "system:serviceaccount:keyferry:keyferry" cannot patch resource "deployments" in API group "apps" in the namespace "estate""#;
         let mut refused = status(403, "");
         refused.message = text.to_owned();
         assert_eq!(
-            WorkloadError::from(refused),
-            WorkloadError::Forbidden(text.to_owned())
+            answered(&refused).to_string(),
+            "may not patch deployments: RBAC: no role grants it"
         );
     }
 
@@ -106,7 +120,11 @@ mod tests {
             (
                 403,
                 "",
-                WorkloadError::Forbidden("refused by an admission rule".into()),
+                WorkloadError::Forbidden {
+                    verb: "patch",
+                    resource: "deployments",
+                    why: "an admission rule refuses it",
+                },
             ),
             (409, "", WorkloadError::Stale),
             (410, "", WorkloadError::Stale),
@@ -117,11 +135,7 @@ mod tests {
             (500, "", WorkloadError::Unavailable),
         ];
         for (code, field, word) in rows {
-            assert_eq!(
-                WorkloadError::from(status(code, field)),
-                word,
-                "{code} {field}"
-            );
+            assert_eq!(answered(&status(code, field)), word, "{code} {field}");
         }
     }
 }

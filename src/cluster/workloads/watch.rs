@@ -9,7 +9,7 @@ use kube::{
     },
 };
 
-use super::{PAGE_SIZE, WorkloadError, Workloads, projection::WorkloadObject};
+use super::{PAGE_SIZE, WorkloadError, Workloads, plural, projection::WorkloadObject};
 use crate::core::rollout::{Kind, Workload};
 
 /// What a watch tells.
@@ -67,17 +67,19 @@ fn translate(kind: Kind, event: watcher::Result<Event<WorkloadObject>>) -> Optio
             let (name, uid) = object.into_identity();
             WorkloadEvent::Deleted { kind, name, uid }
         }
-        Err(error) => WorkloadEvent::Trouble(kind, cause(error)),
+        Err(error) => WorkloadEvent::Trouble(kind, cause(kind, error)),
     })
 }
 
-fn cause(error: watcher::Error) -> WorkloadError {
+fn cause(kind: Kind, error: watcher::Error) -> WorkloadError {
     use watcher::Error;
+    let resource = plural(kind);
     match error {
-        Error::InitialListFailed(e) | Error::WatchStartFailed(e) | Error::WatchFailed(e) => {
-            e.into()
+        Error::InitialListFailed(e) => WorkloadError::of("list", resource, e),
+        Error::WatchStartFailed(e) | Error::WatchFailed(e) => {
+            WorkloadError::of("watch", resource, e)
         }
-        Error::WatchError(status) => (*status).into(),
+        Error::WatchError(status) => WorkloadError::answered("watch", resource, &status),
         Error::NoResourceVersion => WorkloadError::Invalid,
     }
 }

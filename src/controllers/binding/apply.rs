@@ -68,6 +68,7 @@ pub async fn apply(
         read: &versions,
         back: None,
         forgive: observed.refresh.is_some(),
+        inherited: &read.rejected,
         outcome: rollout::outcome(&observed.status.rollouts),
         existed: observed
             .status
@@ -111,7 +112,8 @@ pub async fn apply(
         (Some(rollout), Before::Nothing) => {
             let change = settled_change(&outcome);
             let listing = enrol::list(context, observed, rollout, &recipe.target, &change);
-            Some(listing.await.map_err(Stop::Cluster)?)
+            let listing = listing.await;
+            Some(listing.map_err(|error| Stop::of(&observed.key.namespace, error))?)
         }
     };
     let former = former::leave(context, observed, recipe).await?;

@@ -234,6 +234,7 @@ async fn put(
             asked: true,
         }),
         forgive: false,
+        inherited: &[],
         outcome: RevisionOutcome::RolledBack,
         existed: true,
         now: context.now(),

@@ -9,6 +9,7 @@ use crate::{
         Reason,
         status::{RolloutState, RolloutStatus, SecretStatus, SourceStatus},
     },
+    cluster::ObjectKey,
     controllers::{context::Context, enrol},
     core::{
         Finding, Recipe, Revision,
@@ -35,8 +36,12 @@ pub async fn go_back(context: &Context, observed: &Observed) -> Option<(Recipe, 
     let mut entries = observed.status.rollouts.iter();
     let failed = entries.find(|e| rollout::is_rolling_back(e))?;
     // Also of a binding that was suspended meanwhile.
-    let recipe = parse(context, observed).ok()?;
+    let mut recipe = parse(context, observed).ok()?;
     recipe.rollout.as_ref()?;
+    // What was begun under a name is brought to its end under it.
+    if let Some(secret) = &observed.status.secret {
+        recipe.target.name.clone_from(&secret.name);
+    }
     let stop = match restore(context, observed, &recipe, failed).await {
         Ok(stop) | Err(stop) => stop,
     };
@@ -55,8 +60,9 @@ async fn restore(
     };
     let recorded = observed.status.secret.as_ref();
     let restored = recorded.is_some_and(|s| s.revision == kept.revision.as_str());
+    let target = ObjectKey::new(&observed.key.namespace, &recipe.target.name);
     let as_left = || {
-        let row = observed.secret.as_ref()?;
+        let row = context.views.secret(&target)?;
         Some(row.resource_version == recorded?.resource_version)
     };
     if restored && as_left() == Some(true) {
@@ -82,6 +88,7 @@ async fn restore(
             asked,
         }),
         forgive: false,
+        inherited: &[],
         outcome: RevisionOutcome::RolledBack,
         existed: true,
         now: context.now(),
@@ -105,11 +112,13 @@ async fn nothing_to_go_back_to(
     let now = context.now();
     let change = |_: &_, status: &crate::api::status::ExternalSecretBindingStatus| {
         let mut next = status.clone();
-        // One whose marker is already on its way back is seen to its end.
-        let waits = |e: &&mut RolloutStatus| rollout::waits_for_bytes(e);
+        let live = status.secret.as_ref().map(|s| s.revision.as_str());
+        // One that has the bytes of before already is seen to its end.
+        let waits = |e: &&mut RolloutStatus| rollout::is_owed(e, live);
         for entry in next.rollouts.iter_mut().filter(waits) {
             // It keeps the revision that failed: nobody tries this once more.
             entry.state = RolloutState::Held;
+            entry.wanted.clone_from(&entry.delivered);
             entry.message.push_str(" The bytes of before are not kept any more: nothing was undone. Put a corrected value; we notice at once.");
         }
         enrol::summed_up(&next, &recipe.target.name, None, now)
@@ -119,7 +128,12 @@ async fn nothing_to_go_back_to(
         .update(&observed.key, &observed.uid, change);
     let (before, after) = update.await.map_err(Stop::Status)?;
     super::announce(context, &observed.key, &observed.uid, &before, &after).await;
-    Ok(Stop::Later(Instant::now() + PAUSE))
+    if after.rollouts.iter().any(rollout::is_rolling_back) {
+        return Ok(Stop::Later(Instant::now() + PAUSE));
+    }
+    // One of them may be about a workload that is gone.
+    context.remember(&observed.key, |memory| memory.enrol = true);
+    Ok(Stop::Later(Instant::now()))
 }
 
 /// Versions that were rejected, of so many sources, while a revision serves. `asked`: by a person.

@@ -1,5 +1,7 @@
 //! Companion: the bytes of before are kept while a rollout is open, so that going back needs no AWS.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Observed, Stop};
@@ -10,7 +12,7 @@ use crate::{
         status::ExternalSecretBindingStatus as Status,
     },
     cluster::{ClusterError, ObjectKey, secrets::Secrets},
-    controllers::context::Context,
+    controllers::{context::Context, queue::Urgency},
     core::{
         Finding, Revision,
         companion::{self, Companion},
@@ -21,6 +23,9 @@ use crate::{
     },
     telemetry::audit,
 };
+
+/// Pause before a deletion is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Keeps the live bytes, of that revision, which are about to be replaced. Where an earlier rollout has not shown yet
 /// that it is well, the bytes of before that one stay: they are the last good ones.
@@ -75,16 +80,17 @@ async fn put(
         Ok(_) => return Ok("create"),
         Err(ClusterError::AlreadyExists) => {}
         Err(ClusterError::NamespaceTerminating) => return Err(Stop::Terminating),
-        Err(error) => return Err(Stop::Cluster(error)),
+        Err(error) => return Err(Stop::of(namespace, error)),
     }
+    let stop = |error| Stop::of(namespace, error);
     let found = secrets.get_meta(namespace, name).await;
-    let found = found.map_err(Stop::Cluster)?.unwrap_or_default();
+    let found = found.map_err(stop)?.unwrap_or_default();
     if !companion::is_ours(claim, &found) {
         return Err(Stop::Failed(taken(claim, name)));
     }
     let meta = wanted.meta(claim, Some(&found));
     let replaced = secrets.replace(namespace, name, &meta, TYPE_OPAQUE, &wanted.data);
-    replaced.await.map(|_| "update").map_err(Stop::Cluster)
+    replaced.await.map(|_| "update").map_err(stop)
 }
 
 fn taken(claim: &Claim<'_>, name: &str) -> Finding {
@@ -133,13 +139,13 @@ fn note(context: &Context, binding: ObjectKey, name: String) {
 pub async fn kept(context: &Context, claim: &Claim<'_>) -> Result<Option<Companion>, Stop> {
     let name = companion::name(&claim.target.name);
     let found = context.secrets.get(claim.namespace, &name).await;
-    let found = found.map_err(Stop::Cluster)?;
+    let found = found.map_err(|error| Stop::of(claim.namespace, error))?;
     let ours = found.filter(|found| companion::is_ours(claim, &found.head.meta));
     Ok(ours.and_then(Companion::parse))
 }
 
-/// Deletes what is kept once every workload is well. What cannot be deleted is tried again at the next change, and
-/// after a restart.
+/// Deletes what is kept once every workload is well. What cannot be deleted is tried again, by a pass that is asked
+/// for.
 pub async fn tidy(context: &Context, binding: &ObjectKey, status: &Status) {
     if rollout::needs_previous(&status.rollouts) {
         return;
@@ -149,8 +155,11 @@ pub async fn tidy(context: &Context, binding: &ObjectKey, status: &Status) {
     };
     for name in names {
         if let Err(error) = delete(context, binding, &name).await {
-            tracing::warn!(%binding, name, %error, "the bytes of before were not deleted, tried again later");
+            tracing::warn!(%binding, name, %error, "the bytes of before were not deleted, tried again");
             note(context, binding.clone(), name);
+            let at = Instant::now() + context.jittered(RETRY);
+            let queue = &context.binding_queue;
+            queue.add(binding.clone(), at, Urgency::Routine);
         }
     }
 }

@@ -77,6 +77,7 @@ pub async fn serve(
             Ok(read) => {
                 return Ok(Read {
                     instead_of: Some(outage),
+                    rejected: Vec::new(),
                     ..read
                 });
             }
@@ -191,6 +192,7 @@ impl Replica<'_> {
             region: self.region.to_owned(),
             hub: self.home.clone(),
             instead_of: None,
+            rejected: Vec::new(),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::{
     controllers::context::Context,
     core::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
-        reference::parse_reference,
+        annotations::Rejected, reference::parse_reference,
     },
     source::{Caller, Freshness, Hub, Lane, Reading, Standing},
 };
@@ -39,6 +39,8 @@ pub struct Read {
     pub hub: Arc<Hub>,
     /// Why that region was stood in for by another one.
     pub instead_of: Option<Finding>,
+    /// What was rejected under a former name of the Secret, and still is.
+    pub rejected: Vec<Rejected>,
 }
 
 /// Reads everything the recipe names.
@@ -90,6 +92,7 @@ async fn read_at_home(
         region: hub.region().to_owned(),
         hub: hub.clone(),
         instead_of: None,
+        rejected: Vec::new(),
     })
 }
 

@@ -41,7 +41,7 @@ pub async fn leave(
             left.notes.push(format!("The former Secret {name} stays and belongs to nobody: kubectl delete secret {name} -n {namespace}."));
         } else if enrol::in_use(context, &former)
             .await
-            .map_err(Stop::Cluster)?
+            .map_err(|error| Stop::of(namespace, error))?
         {
             left.in_use = true;
             left.notes.push(format!(

@@ -25,7 +25,10 @@ use std::{borrow::Cow, time::Instant};
 use super::context::Context;
 use crate::{
     api::ExternalSecretBindingSpec,
-    cluster::{ClusterError, ObjectKey, ReportError, apply_error::ApplyError},
+    cluster::{
+        ClusterError, ObjectKey, ReportError,
+        apply_error::{ApplyError, forbidden},
+    },
     core::{self, Finding, Recipe, Rendered, gate, render},
 };
 
@@ -64,6 +67,7 @@ pub async fn reconcile(context: &Context, key: ObjectKey) -> Option<Instant> {
         context.sources.unsubscribe(&subscriber(&key));
         return finalizer::clean_up(context, &observed).await;
     }
+    companion::tidy(context, &key, &observed.status).await;
     let recipe = decide(context, &observed);
     if let Some(at) = asked::send_back(context, &observed, recipe.as_ref().ok()).await {
         return Some(at);
@@ -188,6 +192,18 @@ fn parse(context: &Context, observed: &Observed) -> Result<Recipe, Stop> {
 }
 
 impl Stop {
+    /// A right that is missing is told; whatever else the API server answers is only tried again.
+    pub fn of(namespace: &str, error: ClusterError) -> Self {
+        match error {
+            ClusterError::Forbidden {
+                verb,
+                resource,
+                why,
+            } => Self::Failed(forbidden(namespace, verb, resource, &why)),
+            error => Self::Cluster(error),
+        }
+    }
+
     /// What `decide` stopped with, for the report.
     fn repeat(&self) -> Self {
         match self {

@@ -6,6 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use super::{Observed, Stop, acceptance, back, fetch::Read, restore, versions};
 use crate::{
     api::status::SourceStatus,
+    cluster::ObjectKey,
     controllers::context::Context,
     core::{
         Finding, Recipe,
@@ -48,7 +49,8 @@ pub async fn judge<'a>(
     recipe: &Recipe,
     read: &'a Read,
 ) -> Result<Judged<'a>, Stop> {
-    let any = observed.secret.as_ref().is_some_and(|row| row.rejected);
+    let former = former(context, observed, recipe);
+    let any = observed.secret.as_ref().is_some_and(|row| row.rejected) || former.is_some();
     // What a replica may bring is judged by itself.
     if !any || observed.refresh.is_some() || read.instead_of.is_some() {
         return Ok(Judged {
@@ -56,7 +58,8 @@ pub async fn judge<'a>(
             failed: Vec::new(),
         });
     }
-    let marks = acceptance::marks(context, observed, recipe).await?;
+    let target = former.as_ref().unwrap_or(recipe);
+    let marks = acceptance::marks(context, observed, target).await?;
     let failed = marks.rejected.clone();
     let key = &context.install_key;
     let versions = versions::of(read);
@@ -84,7 +87,7 @@ pub async fn judge<'a>(
         let is_rejected = |s: &SourceStatus| rejects(&s.version_id);
         Stop::Rejected(finding(context, observed, read, asked, is_rejected))
     };
-    if !others_moved(&marks, &standing, &current) {
+    if former.is_none() && !others_moved(&marks, &standing, &current) {
         return Err(refused());
     }
     let earlier = restore::at_recorded_versions(observed, read, |version_id| {
@@ -94,6 +97,10 @@ pub async fn judge<'a>(
         Some(values) => Ok(Judged {
             read: Cow::Owned(Read {
                 values,
+                rejected: match former {
+                    Some(_) => standing.into_iter().cloned().collect(),
+                    None => Vec::new(),
+                },
                 ..read.clone()
             }),
             failed,
@@ -101,6 +108,21 @@ pub async fn judge<'a>(
         // The versions of before are gone at AWS: the bytes that serve stay as they are.
         None => Err(refused()),
     }
+}
+
+/// The recipe under the name of the Secret that was written, while the one that it names was not written yet. What was
+/// rejected there is rejected here.
+fn former(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<Recipe> {
+    let written = observed.status.secret.as_ref()?;
+    let row = context
+        .views
+        .secret(&ObjectKey::new(&observed.key.namespace, &written.name))?;
+    let renamed = written.name != recipe.target.name && row.rejected;
+    renamed.then(|| {
+        let mut former = recipe.clone();
+        former.target.name.clone_from(&written.name);
+        former
+    })
 }
 
 fn others_moved(marks: &Marks, standing: &[&Rejected], current: &BTreeMap<String, String>) -> bool {

@@ -204,7 +204,10 @@ async fn write(
         if let Some(restored) = &restored {
             put_back(&mut next, restored, now);
         }
-        next
+        match recipe.is_some_and(|recipe| recipe.rollout.is_none()) {
+            true => conditions::taken_out(&next, now),
+            false => next,
+        }
     };
     let update = async {
         let _place = context.writes.acquire().await;

@@ -147,7 +147,7 @@ async fn prepare(
     let (claim, now) = (&wanted.claim, ahead.now.map(Revision::as_str));
     let change = enrol::change(&ahead.live.head.meta, claim, now, ahead.next.as_str());
     let enrolment = enrol::list(context, observed, rollout, &recipe.target, &change).await;
-    let mut enrolment = enrolment.map_err(Stop::Cluster)?;
+    let mut enrolment = enrolment.map_err(|error| Stop::of(&observed.key.namespace, error))?;
     if let Some(rejected) = rejected {
         enrolment.name_rejected(rejected);
     }

@@ -279,6 +279,10 @@ fn rollouts_show_in_ready_and_go_again() {
         with_rollouts(&bad, &healthy, at(7)).conditions[0],
         good.conditions[0]
     );
+    assert_eq!(taken_out(&synced(), at(8)), synced(), "it never rolled");
+    let off = taken_out(&bad, at(8));
+    assert_eq!(off.conditions, synced().conditions);
+    assert_eq!((off.rollouts.len(), &off), (0, &taken_out(&off, at(9))));
     let off = with_rollouts(&good, &Summary::off(), at(8));
     assert_eq!(shown(&off), "Ready=True/Synced Synced=True/Synced");
     assert_eq!(off.rollout_summary.as_deref(), Some("Off"));

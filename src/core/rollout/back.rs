@@ -26,6 +26,42 @@ pub fn waits_for_bytes(entry: &RolloutStatus) -> bool {
     is_rolling_back(entry) && marker::revision_of(&entry.wanted) == entry.failed_revision
 }
 
+/// The Secret whose bytes are of revision `live` still holds those it failed with. Until it does not, the entry stays,
+/// whatever becomes of the workload: it is what the bytes of before are restored for.
+pub fn is_owed(entry: &RolloutStatus, live: Option<&str>) -> bool {
+    is_rolling_back(entry) && live == Some(&entry.failed_revision)
+}
+
+/// The entry about a workload that is gone, or has another uid now; None: it goes, too.
+pub(super) fn left_over(claim: &Claim<'_>) -> Option<RolloutStatus> {
+    // While it waits for the bytes it speaks of those that failed, and then of those of before.
+    let owed =
+        is_rolling_back(claim.entry) && waits_for_bytes(claim.entry) == claim.secret_holds_wanted;
+    owed.then(|| claim.entry.clone())
+}
+
+/// Entries of `previous` whose workload is not among those that were listed, while the Secret still holds the bytes
+/// they failed with. One that was made anew takes the verdict over: it started with these bytes.
+pub(super) fn carry_over(
+    planned: &mut Vec<RolloutStatus>,
+    previous: &[RolloutStatus],
+    live: Option<&str>,
+) {
+    for owed in previous.iter().filter(|entry| is_owed(entry, live)) {
+        let same = |e: &&mut RolloutStatus| e.kind == owed.kind && e.name == owed.name;
+        match planned.iter_mut().find(same) {
+            Some(known) if known.uid == owed.uid => {}
+            Some(anew) if anew.state != RolloutState::NotFound => {
+                anew.state = owed.state;
+                anew.failed_revision.clone_from(&owed.failed_revision);
+                anew.message.clone_from(&owed.message);
+            }
+            Some(missing) => missing.clone_from(owed),
+            None => planned.push(owed.clone()),
+        }
+    }
+}
+
 /// What a workload says that goes back because a person asked for it.
 const ASKED: &str = "keyferry.dev/rollback asked for the previous value";
 

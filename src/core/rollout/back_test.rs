@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{cause::ContainerReport, step::*, testing::*, workload::Markers, *};
+use super::{super::Finding, cause::ContainerReport, step::*, testing::*, workload::Markers, *};
 use crate::api::{
+    Reason,
     binding::OnFailure::{self, Hold, Rollback},
     status::{
         RolloutState::{
@@ -738,4 +739,97 @@ fn what_is_kept_and_what_the_history_says_follow_from_the_entries() {
     }
     let unsent = [entry("a", "a", "b", Healthy)];
     assert!(needs_previous(&unsent) && !needs_previous(&[]));
+}
+
+#[test]
+fn what_bytes_are_restored_for_outlives_its_workload_until_they_are() {
+    let mut anew = deployment();
+    anew.uid = "uid-new".into();
+    for (entry, holds_wanted, stays) in [
+        (going_back("b", "b"), true, true),
+        (going_back("b", "b"), false, false),
+        (going_back("b", "a"), false, true),
+        (going_back("b", "a"), true, false),
+        (going_back("a", "a"), true, false),
+        (sent(Progressing), true, false),
+        (sent(RolledBack), true, false),
+    ] {
+        let said = Claim {
+            secret_holds_wanted: holds_wanted,
+            ..claim(&entry, Rollback, Turn::Back)
+        };
+        for workload in [None, Some(&anew)] {
+            let step = step(
+                workload,
+                std::slice::from_ref(&said),
+                Look::default(),
+                at(60),
+            );
+            let expected = stays.then(|| entry.clone());
+            assert_eq!(step.entries[0].1, expected, "{entry:?} {holds_wanted}");
+            assert_eq!(
+                (step.apply, step.delete, step.needs_pods),
+                (None, None, false)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_workload_that_goes_before_the_bytes_are_back_does_not_end_the_way_back() {
+    let failed = going_back("b", "b");
+    let plan = |consumers: &[Consumer<'_>], live: &'static str| {
+        let change = Change {
+            live: Some(live),
+            next: "a",
+            ..Change::default()
+        };
+        let previous = std::slice::from_ref(&failed);
+        plan_intent(previous, consumers, KEY, &change, &Pods::new())
+    };
+    let stays = std::slice::from_ref(&failed);
+    assert_eq!(plan(&[], "b"), stays);
+    assert_eq!(plan(&[], "a"), []);
+    let missing = [Consumer::Missing(Kind::Deployment, "ai")];
+    assert_eq!(plan(&missing, "b"), stays);
+    assert_eq!(plan(&missing, "a")[0].state, RolloutState::NotFound);
+    // Its pods started with the bad bytes.
+    let mut anew = deployment();
+    anew.uid = "uid-new".into();
+    let planned = plan(&[Consumer::Rolled(&anew)], "b");
+    let [entry] = planned.as_slice() else {
+        panic!("{planned:?}")
+    };
+    let words = (
+        entry.uid.as_str(),
+        entry.delivered.as_str(),
+        entry.wanted.as_str(),
+    );
+    assert_eq!(words, ("uid-new", "b", "a"));
+    assert_eq!(
+        (entry.state, entry.failed_revision.as_str()),
+        (RollingBack, "b")
+    );
+    assert_eq!(entry.message, failed.message);
+    let claims = [claim(entry, Rollback, Turn::Back)];
+    let pods = [crashing("new", None)];
+    let sent = step(Some(&anew), &claims, look(&pods), at(60));
+    assert_eq!(sent.apply, Some([(KEY.to_owned(), "a".to_owned())].into()));
+    let planned = plan(&[Consumer::Rolled(&anew)], "a");
+    assert_eq!((planned[0].state, planned.len()), (Healthy, 1));
+}
+
+#[test]
+fn what_was_refused_is_said_no_longer_once_the_step_was_taken() {
+    let finding = Finding::new(
+        Reason::OperatorForbidden,
+        "The operator may not patch it.",
+        "",
+    );
+    let back = going_back("b", "a");
+    let waits = forbidden::refused(&back, &finding).unwrap();
+    let claims = [claim(&waits, Rollback, Turn::Back)];
+    let taken = step(Some(&exceeded(marked("b"))), &claims, look(&[]), at(60));
+    assert_eq!(taken.apply, Some(Markers::new()));
+    assert_eq!(after(&taken).message, back.message);
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    back::{is_rolling_back, waits_for_bytes},
+    back::{carry_over, is_rolling_back, waits_for_bytes},
     cause::ContainerReport,
     consumers::Consumer,
     marker,
@@ -92,8 +92,8 @@ pub fn pods_needed<'a>(
         .collect()
 }
 
-/// The entries to record, in the order of `consumers`. Those that change nothing stay as they are,
-/// so that an unchanged plan is no write.
+/// The entries to record, in the order of `consumers`, then those that bytes are still to be restored for. Those that
+/// change nothing stay as they are, so that an unchanged plan is no write.
 ///
 /// `consumers` come from a listing made for this call when bytes will change (a watch may be
 /// behind), `key` is the binding's marker key. Must be called, and its result acknowledged by the API
@@ -108,21 +108,21 @@ pub fn plan_intent(
     pods: &Pods,
 ) -> Vec<RolloutStatus> {
     let none = Vec::new();
-    consumers
-        .iter()
-        .map(|consumer| match consumer {
-            Consumer::Missing(kind, name) => missing(*kind, name),
-            Consumer::NextRun(w) => next_run(w),
-            Consumer::Rolled(w) => {
-                let pods = pods.get(&(w.kind, w.name.clone())).unwrap_or(&none);
-                let entry = match known(previous, w) {
-                    Some(entry) => carry_on(entry, w, key, change, pods),
-                    None => first_sight(w, key, change, pods),
-                };
-                with_skip(entry, w)
-            }
-        })
-        .collect()
+    let planned = consumers.iter().map(|consumer| match consumer {
+        Consumer::Missing(kind, name) => missing(*kind, name),
+        Consumer::NextRun(w) => next_run(w),
+        Consumer::Rolled(w) => {
+            let pods = pods.get(&(w.kind, w.name.clone())).unwrap_or(&none);
+            let entry = match known(previous, w) {
+                Some(entry) => carry_on(entry, w, key, change, pods),
+                None => first_sight(w, key, change, pods),
+            };
+            with_skip(entry, w)
+        }
+    });
+    let mut planned: Vec<RolloutStatus> = planned.collect();
+    carry_over(&mut planned, previous, change.live);
+    planned
 }
 
 /// What became of the bytes that the entries speak of, for the Secret's history.

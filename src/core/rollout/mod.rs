@@ -13,6 +13,7 @@
 mod back;
 pub mod cause;
 pub mod consumers;
+pub mod forbidden;
 pub mod health;
 pub mod intent;
 pub mod marker;
@@ -31,7 +32,7 @@ mod back_test;
 #[cfg(test)]
 mod simulation_test;
 
-pub use back::{concerns_binding, is_rolling_back, send_back, waits_for_bytes, was_asked};
+pub use back::{concerns_binding, is_owed, is_rolling_back, send_back, was_asked};
 pub use cause::ContainerReport;
 pub use consumers::{Consumer, TooManyTargets, select};
 pub use health::{Health, Progress, health};

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     back,
     cause::failing,
+    forbidden::granted,
     health::{Health, Progress, health, is_rolling},
     intent::{PodInfo, absorb, rebase},
     marker,
@@ -112,9 +113,12 @@ pub fn step(
     scene.finish()
 }
 
-/// A deleted workload's entries go, those that say just that stay.
+/// A deleted workload's entries go, but for those that say just that, and those that bytes are restored for.
 fn gone(claims: &[Claim<'_>]) -> Step {
-    let keep = |c: &Claim<'_>| (c.entry.state == RolloutState::NotFound).then(|| c.entry.clone());
+    let keep = |c: &Claim<'_>| match c.entry.state {
+        RolloutState::NotFound => Some(c.entry.clone()),
+        _ => back::left_over(c),
+    };
     Step {
         entries: claims
             .iter()
@@ -164,7 +168,7 @@ impl<'a> Scene<'a> {
     ) -> Self {
         let entries = claims
             .iter()
-            .map(|c| (c.entry.uid == workload.uid).then(|| c.entry.clone()))
+            .map(|c| (c.entry.uid == workload.uid).then(|| granted(c.entry)))
             .collect();
         Self {
             workload,
@@ -284,10 +288,14 @@ impl<'a> Scene<'a> {
     }
 
     fn finish(self) -> Step {
-        let names = self.claims.iter().map(|c| c.binding.to_owned());
+        let entries = self.claims.iter().zip(self.entries);
+        let entries = entries.map(|(claim, entry)| {
+            let entry = entry.or_else(|| back::left_over(claim));
+            (claim.binding.to_owned(), entry)
+        });
         Step {
             apply: self.apply,
-            entries: names.zip(self.entries).collect(),
+            entries: entries.collect(),
             requeue_after: self.requeue,
             delete: self.delete,
             needs_pods: self.needs_pods,

@@ -1,6 +1,6 @@
 //! The rollouts of a binding in one phrase and one condition.
 
-use super::consumers::TooManyTargets;
+use super::{consumers::TooManyTargets, forbidden::is_refused};
 use crate::api::{
     Reason,
     status::{RolloutState, RolloutStatus},
@@ -139,8 +139,21 @@ pub fn summarize(
     };
     Summary {
         text: format!("{word} {healthy}/{all}"),
-        rolled_out: Some(rolled_out),
+        rolled_out: Some(refused(entries, healthy, all).unwrap_or(rolled_out)),
     }
+}
+
+/// A right that is missing is more important than how far the workload is.
+fn refused(entries: &[RolloutStatus], healthy: usize, all: usize) -> Option<RolledOut> {
+    let first = entries.iter().find(|entry| is_refused(entry))?;
+    Some(RolledOut {
+        status: Some(false),
+        reason: Reason::OperatorForbidden,
+        message: format!(
+            "{} {healthy} of {all} workloads run with the current value.",
+            first.message
+        ),
+    })
 }
 
 fn count(entries: &[RolloutStatus], state: RolloutState) -> usize {

@@ -108,6 +108,23 @@ fn one_phrase_and_one_condition_with_the_most_important_fact() {
 }
 
 #[test]
+fn a_right_that_is_missing_is_more_important_than_how_far_a_workload_is() {
+    let mut waits = entries(&[Healthy, RollingBack, Held]);
+    waits[1].message = "Deployment/w1 waits: The operator may not patch deployments.".to_owned();
+    let summary = summarize("ai", &waits, None);
+    assert_eq!(summary.text, "RollingBack 1/3");
+    let rolled_out = summary.rolled_out.unwrap();
+    assert_eq!(
+        (rolled_out.status_word(), rolled_out.reason),
+        ("False", Reason::OperatorForbidden)
+    );
+    assert_eq!(
+        rolled_out.message,
+        "Deployment/w1 waits: The operator may not patch deployments. 1 of 3 workloads run with the current value."
+    );
+}
+
+#[test]
 fn without_rollout_the_column_says_off_and_the_condition_is_absent() {
     assert_eq!(Summary::off().text, "Off");
     assert_eq!(Summary::off().rolled_out, None);
