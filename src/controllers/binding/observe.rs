@@ -146,6 +146,8 @@ pub fn undisturbed(
         && due.is_none_or(|due| due > Instant::now())
         && observed.refresh.is_none()
         && observed.rollback.is_none()
+        // Told at the end of the last pass, which has planned the next one since.
+        && !observed.moved
         && !observed.asked;
     let allowed = |recipe| follow::still_allowed(context, observed, recipe);
     (as_left && early && recipe.is_some_and(allowed)).then_some(due)
