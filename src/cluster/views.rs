@@ -47,6 +47,8 @@ struct Inner {
     namespaces: Table<String, BTreeMap<String, String>>,
     /// Bindings whose status is being written by us: the watch may show it before the reply does.
     writing: BTreeSet<ObjectKey>,
+    /// Bindings in which a reply has shown what somebody asks for, before the watch did.
+    owed: BTreeSet<ObjectKey>,
 }
 
 impl Views {
@@ -124,9 +126,17 @@ impl Views {
         self.inner.lock().writing.remove(key);
     }
 
-    /// Takes in a binding that a write or a GET returned, unless the watch has shown a newer one.
+    /// Takes in a binding that a write or a GET returned, unless the watch has shown a newer one. What somebody asks
+    /// for in it is answered when the watch shows it too.
     pub fn put_binding(&self, object: BindingObject) {
-        self.inner.lock().put_binding(object);
+        let mut inner = self.inner.lock();
+        let put = inner.put_binding(object);
+        if let Some(Put {
+            key, asks: true, ..
+        }) = put
+        {
+            inner.owed.insert(key);
+        }
     }
 
     /// How many scopes of bindings and of Secrets have been listed.
@@ -149,10 +159,17 @@ impl Views {
                 inner.bindings.begin_relist(scope);
                 Vec::new()
             }
-            Event::Apply(object) | Event::InitApply(object) => inner.put_binding(object),
+            Event::Apply(object) | Event::InitApply(object) => {
+                let key = ObjectKey::of(&object.metadata);
+                let owed = inner.owed.remove(&key);
+                let put = inner.put_binding(object);
+                let wakes = owed || put.is_some_and(|put| put.asks || put.foreign);
+                wakes.then_some(Wake::Now(key)).into_iter().collect()
+            }
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object.metadata);
                 inner.bindings.remove(&key);
+                inner.owed.remove(&key);
                 inner.unlist(&key);
                 vec![Wake::Gone(key)]
             }
@@ -281,8 +298,18 @@ fn within(scope: &str, key: &ObjectKey) -> bool {
     scope.is_empty() || key.namespace == scope
 }
 
+/// What is new in a binding that was taken in.
+struct Put {
+    key: ObjectKey,
+    /// Somebody asks for something else than before.
+    asks: bool,
+    /// Somebody else wrote our status.
+    foreign: bool,
+}
+
 impl Inner {
-    fn put_binding(&mut self, object: BindingObject) -> Vec<Wake> {
+    /// None: a newer one is there.
+    fn put_binding(&mut self, object: BindingObject) -> Option<Put> {
         let key = ObjectKey::of(&object.metadata);
         let row = BindingRow::new(object);
         let before = self.bindings.get(&key);
@@ -291,7 +318,7 @@ impl Inner {
         });
         if stale {
             self.bindings.stamp(&key);
-            return Vec::new();
+            return None;
         }
         let asks = before
             .as_ref()
@@ -306,11 +333,7 @@ impl Inner {
             .or_default()
             .insert(key.name.clone());
         self.bindings.put(key.clone(), row);
-        if asks || foreign {
-            vec![Wake::Now(key)]
-        } else {
-            Vec::new()
-        }
+        Some(Put { key, asks, foreign })
     }
 
     fn unlist(&mut self, key: &ObjectKey) {
@@ -360,5 +383,43 @@ impl Inner {
             }
         };
         self.bindings.iter().map(wake).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn binding(version: &str, token: Option<&str>, status: u64) -> BindingObject {
+        let object = json!({
+            "metadata": {
+                "name": "b", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": version,
+                "annotations": token.map(|token| json!({"keyferry.dev/refresh": token})),
+            },
+            "spec": {},
+            "status": {"observedGeneration": status},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_is_answered_also_where_a_reply_shows_it_before_the_watch() {
+        let wakes = |views: &Views, object| views.on_binding("", Event::Apply(object)).len();
+        let views = Views::default();
+        assert_eq!(wakes(&views, binding("1", None, 1)), 1, "a new one");
+        // Our own status, by its reply: nobody asks for anything.
+        views.put_binding(binding("2", None, 2));
+        assert_eq!(wakes(&views, binding("2", None, 2)), 0);
+        // The reply of a write or a GET holds a request that the watch has not shown yet.
+        views.put_binding(binding("4", Some("now"), 3));
+        assert_eq!(
+            wakes(&views, binding("3", Some("now"), 2)),
+            1,
+            "an older event tells it as well"
+        );
+        assert_eq!(wakes(&views, binding("4", Some("now"), 3)), 0, "once");
     }
 }
