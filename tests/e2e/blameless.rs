@@ -7,24 +7,14 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, is, is_current},
+    case::{Case, assert_holds, condition, entry, is, is_current},
     reasons::assert_says,
-    rotating::{CANARY, KEY, Kind, PODS, SECOND, Scene, sequential, spec},
-    workload::Uses,
+    rotating::{CANARY, KEY, Kind, PODS, SECOND, Scene, sequential},
 };
 
 /// Two Deployments at rest, one to be restarted after the other, with what `edit` makes of their manifests.
 pub async fn scene(case: &Case, edit: impl Fn(&mut Value)) -> Scene {
-    let good = case.plain();
-    case.put("db", &good);
-    case.binding("app", spec(case, sequential("Rollback")))
-        .await;
-    case.synced("app").await;
-    for name in [CANARY, SECOND] {
-        let mut manifest = Kind::Deployment.manifest(name, PODS, &[Uses::EnvFrom("app")]);
-        edit(&mut manifest);
-        case.apply(manifest).await;
-    }
+    let good = Scene::apply(case, Kind::Deployment, sequential("Rollback"), edit).await;
     Scene::known(case, Kind::Deployment, good).await
 }
 
@@ -240,16 +230,6 @@ impl Case {
         states.dedup();
         states
     }
-}
-
-/// What the status of a binding says of a workload, or Null.
-pub fn entry<'a>(object: &'a Value, name: &str) -> &'a Value {
-    let rollouts = object["status"]["rollouts"].as_array();
-    let mut all = rollouts
-        .or(object["rollouts"].as_array())
-        .into_iter()
-        .flatten();
-    all.find(|e| e["name"] == name).unwrap_or(&Value::Null)
 }
 
 pub fn says(entry: &Value, words: &str) -> bool {

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::world::{World, other};
 pub use crate::{
     secret::{assert_holds, data, holds, revision},
-    seen::{condition, is, is_current},
+    seen::{condition, entry, is, is_current},
 };
 
 /// Ends a test that would hang. Nothing asserts that anything takes less.

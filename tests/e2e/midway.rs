@@ -12,7 +12,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, holds, is},
+    case::{Case, assert_holds, condition, entry, holds, is},
     operators::Running,
     reasons::assert_says,
     rotating::{CANARY, KEY, Kind, PODS, SECOND, Scene, sequential, spec},
@@ -38,12 +38,6 @@ crate::tests![own:
 const PREVIOUS: &str = "app-keyferry-previous";
 /// The canary under another name; it comes after the second, so that the order tells them apart.
 const RENAMED: &str = "c-renamed";
-
-fn state(object: &Value, name: &str) -> Value {
-    let all = object["status"]["rollouts"].as_array();
-    let entry = all.and_then(|all| all.iter().find(|entry| entry["name"] == name));
-    entry.map_or(Value::Null, |entry| entry["state"].clone())
-}
 
 /// A scene under a rollout that goes back, with Deployments that give up soon.
 async fn scene(case: &Case, rollout: Value) -> Scene {
@@ -117,7 +111,7 @@ impl Stopped {
         let says = ["update", "secrets", "{ns}", "Grant its ServiceAccount"];
         assert_says(case, &condition(&status, "Synced"), &says);
         let status = json!({"status": status});
-        assert_eq!(state(&status, CANARY), "RollingBack", "{status:#}");
+        assert_eq!(entry(&status, CANARY)["state"], "RollingBack", "{status:#}");
         Self {
             operator,
             scene,
@@ -275,7 +269,7 @@ async fn rights_taken_away_in_the_middle_are_named_and_once_given_back_it_ends_b
     assert_says(&case, &condition(&status, "Synced"), &says);
     assert_holds(&case.secret("app").await, &[(KEY, &scene.good)]);
     case.set_rules(rules).await;
-    let marked = |o: &Value| state(o, CANARY) == "Progressing" && is_delivered(o);
+    let marked = |o: &Value| entry(o, CANARY)["state"] == "Progressing" && is_delivered(o);
     case.until("app", "the canary is restarted", marked).await;
     let rules = case.take_right("deployments", "patch").await;
     let status = case.rolled_out("app", "False", "OperatorForbidden").await;
@@ -290,7 +284,7 @@ async fn rights_taken_away_in_the_middle_are_named_and_once_given_back_it_ends_b
     case.assert_told(keyferry::api::Reason::OperatorForbidden)
         .await;
     let status = json!({"status": status});
-    assert_eq!(state(&status, CANARY), "RollingBack", "{status:#}");
+    assert_eq!(entry(&status, CANARY)["state"], "RollingBack", "{status:#}");
     assert_holds(&case.secret("app").await, &[(KEY, &scene.good)]);
     // What was kept cannot be deleted in the end.
     case.set_rules(rules).await;
@@ -359,7 +353,7 @@ impl Held {
         door.close();
         door.until_held().await.unwrap();
         let object = case.world.bindings.latest(&case.namespace, "app").unwrap();
-        assert_eq!(state(&object, CANARY), "RollingBack", "{object:#}");
+        assert_eq!(entry(&object, CANARY)["state"], "RollingBack", "{object:#}");
         assert!(case.find_secret(PREVIOUS).await.is_some());
         Self { scene, door, bad }
     }

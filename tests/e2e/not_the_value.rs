@@ -7,8 +7,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::{
-    blameless::{Full, New, entry, gives_up_soon, says, scene},
-    case::{Case, assert_holds, condition, revision},
+    blameless::{Full, New, gives_up_soon, says, scene},
+    case::{Case, assert_holds, condition, entry, revision},
     reasons::assert_says,
     rotating::{CANARY, KEY, Kind, PODS, SECOND, Scene, sequential},
     workload::Uses,

@@ -16,7 +16,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, assert_holds, condition, is, revision},
+    case::{Case, assert_holds, condition, entry, is, revision},
     workload::{Uses, deployment},
 };
 
@@ -107,17 +107,31 @@ impl Scene {
 
     /// The same with more in the specs of the workloads.
     pub async fn start_with(case: &Case, kind: Kind, rollout: Value, more: Value) -> Self {
+        let add = |manifest: &mut Value| {
+            let more = more.as_object().cloned().unwrap_or_default();
+            manifest["spec"].as_object_mut().unwrap().extend(more);
+        };
+        let good = Self::apply(case, kind, rollout, add).await;
+        Self::at_rest(case, kind, good).await
+    }
+
+    /// Binding and workloads, with what `edit` makes of the manifests of these; returns the value.
+    pub async fn apply(
+        case: &Case,
+        kind: Kind,
+        rollout: Value,
+        edit: impl Fn(&mut Value),
+    ) -> String {
         let good = case.plain();
         case.put("db", &good);
         case.binding("app", spec(case, rollout)).await;
         case.synced("app").await;
         for name in [CANARY, SECOND] {
             let mut manifest = kind.manifest(name, PODS, &[Uses::EnvFrom("app")]);
-            let more = more.as_object().cloned().unwrap_or_default();
-            manifest["spec"].as_object_mut().unwrap().extend(more);
+            edit(&mut manifest);
             case.apply(manifest).await;
         }
-        Self::at_rest(case, kind, good).await
+        good
     }
 
     /// The same for what runs with `good` already.
@@ -390,17 +404,12 @@ impl Case {
 
     /// The states that the entries about a workload went through, for messages.
     pub fn generations(&self, name: &str) -> Vec<Value> {
-        let entry = |status: &Value| {
-            let all = status["rollouts"].as_array()?;
-            let found = all.iter().find(|e| e["name"] == json!(name))?;
-            Some(json!([
-                found["state"],
-                found["baseline"],
-                found["delivered"],
-                found["wanted"]
-            ]))
+        let told = |status: &Value| {
+            let found = entry(status, name);
+            let fields = ["state", "baseline", "delivered", "wanted"];
+            (!found.is_null()).then(|| fields.map(|field| found[field].clone()).into())
         };
-        let mut all: Vec<Value> = self.statuses("app").iter().filter_map(entry).collect();
+        let mut all: Vec<Value> = self.statuses("app").iter().filter_map(told).collect();
         all.dedup();
         all
     }

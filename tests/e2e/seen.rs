@@ -109,3 +109,13 @@ pub fn is(object: &Value, kind: &str, status: &str, reason: &str) -> bool {
     let found = condition(object, kind);
     found["status"] == status && found["reason"] == reason
 }
+
+/// What the status of a binding says of a workload, or Null.
+pub fn entry<'a>(object: &'a Value, name: &str) -> &'a Value {
+    let rollouts = object["status"]["rollouts"].as_array();
+    let mut all = rollouts
+        .or(object["rollouts"].as_array())
+        .into_iter()
+        .flatten();
+    all.find(|e| e["name"] == name).unwrap_or(&Value::Null)
+}
