@@ -131,11 +131,8 @@ impl Views {
     pub fn put_binding(&self, object: BindingObject) {
         let mut inner = self.inner.lock();
         let put = inner.put_binding(object);
-        if let Some(Put {
-            key, asks: true, ..
-        }) = put
-        {
-            inner.owed.insert(key);
+        if put.asks {
+            inner.owed.insert(put.key);
         }
     }
 
@@ -160,11 +157,10 @@ impl Views {
                 Vec::new()
             }
             Event::Apply(object) | Event::InitApply(object) => {
-                let key = ObjectKey::of(&object.metadata);
-                let owed = inner.owed.remove(&key);
                 let put = inner.put_binding(object);
-                let wakes = owed || put.is_some_and(|put| put.asks || put.foreign);
-                wakes.then_some(Wake::Now(key)).into_iter().collect()
+                let owed = inner.owed.remove(&put.key);
+                let wakes = owed || put.asks || put.foreign;
+                wakes.then_some(Wake::Now(put.key)).into_iter().collect()
             }
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object.metadata);
@@ -298,7 +294,7 @@ fn within(scope: &str, key: &ObjectKey) -> bool {
     scope.is_empty() || key.namespace == scope
 }
 
-/// What is new in a binding that was taken in.
+/// What is new in a binding that was taken in; nothing in one that is older than ours.
 struct Put {
     key: ObjectKey,
     /// Somebody asks for something else than before.
@@ -308,8 +304,7 @@ struct Put {
 }
 
 impl Inner {
-    /// None: a newer one is there.
-    fn put_binding(&mut self, object: BindingObject) -> Option<Put> {
+    fn put_binding(&mut self, object: BindingObject) -> Put {
         let key = ObjectKey::of(&object.metadata);
         let row = BindingRow::new(object);
         let before = self.bindings.get(&key);
@@ -318,7 +313,11 @@ impl Inner {
         });
         if stale {
             self.bindings.stamp(&key);
-            return None;
+            return Put {
+                key,
+                asks: false,
+                foreign: false,
+            };
         }
         let asks = before
             .as_ref()
@@ -333,7 +332,7 @@ impl Inner {
             .or_default()
             .insert(key.name.clone());
         self.bindings.put(key.clone(), row);
-        Some(Put { key, asks, foreign })
+        Put { key, asks, foreign }
     }
 
     fn unlist(&mut self, key: &ObjectKey) {

@@ -60,7 +60,7 @@ impl Workloads {
         let listing = async {
             let mut all = Vec::new();
             for kind in Kind::ALL {
-                let objects = pages(&self.api(kind, namespace), plural(kind), "").await?;
+                let objects = pages(&self.api(kind, namespace), kind.plural(), "").await?;
                 all.extend(objects.into_iter().filter_map(|o| o.into_workload(kind)));
             }
             Ok(all)
@@ -81,7 +81,7 @@ impl Workloads {
         let api = self.api(kind, namespace);
         let object = bounded(REQUEST_TIMEOUT, async {
             let found = api.get(name).await;
-            found.map_err(|error| WorkloadError::of("get", plural(kind), error))
+            found.map_err(|error| WorkloadError::of("get", kind.plural(), error))
         })
         .await?;
         object.into_workload(kind).ok_or(WorkloadError::Invalid)
@@ -172,7 +172,7 @@ impl Workloads {
         let object = bounded(REQUEST_TIMEOUT, async {
             let patch = Patch::Apply(&patch);
             let applied = api.patch(&workload.name, &params, &patch).await;
-            applied.map_err(|error| WorkloadError::of("patch", plural(workload.kind), error))
+            applied.map_err(|error| WorkloadError::of("patch", workload.kind.plural(), error))
         })
         .await?;
         object
@@ -196,18 +196,7 @@ fn resource(kind: Kind) -> ApiResource {
         version: "v1".to_owned(),
         api_version: format!("{group}/v1"),
         kind: kind.as_str().to_owned(),
-        plural: plural(kind).to_owned(),
-    }
-}
-
-/// The resource as RBAC names it.
-fn plural(kind: Kind) -> &'static str {
-    match kind {
-        Kind::CronJob => "cronjobs",
-        Kind::DaemonSet => "daemonsets",
-        Kind::Deployment => "deployments",
-        Kind::Job => "jobs",
-        Kind::StatefulSet => "statefulsets",
+        plural: kind.plural().to_owned(),
     }
 }
 

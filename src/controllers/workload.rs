@@ -20,7 +20,7 @@ use crate::{
         annotations::{Marks, Scope},
         parse,
         recipe::RolloutRecipe,
-        rollout::{self, Claim, Kind, Look, PodInfo, Progress, Step, Turn, Workload, marker},
+        rollout::{self, Claim, Look, PodInfo, Progress, Step, Turn, Workload, marker},
         window,
     },
 };
@@ -258,9 +258,7 @@ async fn carry_out(
     if let Some(markers) = &step.apply {
         let _place = context.writes.acquire().await;
         let applied = context.workloads.apply_markers(workload, markers).await?;
-        context
-            .metrics
-            .kubernetes_write(resource(key.kind), "patch");
+        context.metrics.kubernetes_write(key.kind.plural(), "patch");
         tracing::info!(workload = %workload.label(), namespace = key.namespace, "markers set");
         context.rows.lock().insert(key.clone(), Arc::new(applied));
     }
@@ -271,14 +269,6 @@ async fn carry_out(
         tracing::info!(workload = %workload.label(), namespace = key.namespace, pod = pod.name, "a pod that must not stay was deleted");
     }
     Ok(())
-}
-
-fn resource(kind: Kind) -> &'static str {
-    match kind {
-        Kind::DaemonSet => "daemonsets",
-        Kind::StatefulSet => "statefulsets",
-        _ => "deployments",
-    }
 }
 
 fn later(after: Option<Duration>) -> Option<Instant> {

@@ -120,14 +120,18 @@ pub fn with_rollouts(previous: &Status, summary: &Summary, now: Timestamp) -> St
 
 /// The same after `rollout` was taken out of the spec, whatever a pass came to: nothing is rolled any more.
 pub fn taken_out(previous: &Status, now: Timestamp) -> Status {
-    let off = Summary::off();
     let rolled = previous.rollout_summary.as_ref();
-    if rolled.is_none_or(|summary| *summary == off.text) {
-        return previous.clone();
+    match rolled.is_none_or(|summary| *summary == Summary::off().text) {
+        true => previous.clone(),
+        false => without_rollouts(previous, now),
     }
+}
+
+/// The same without `rollout` in the spec.
+pub fn without_rollouts(previous: &Status, now: Timestamp) -> Status {
     let mut next = previous.clone();
     next.rollouts.clear();
-    with_rollouts(&next, &off, now)
+    with_rollouts(&next, &Summary::off(), now)
 }
 
 /// The preflight's part: its record and, while it is open, `Synced`, which `says` what is under way. Ready

@@ -42,14 +42,15 @@ impl SourceVersion<'_> {
 /// How a version id is shown and recorded: a UUID as it is (it says nothing), anything else as an HMAC
 /// of 20 characters (a ClientRequestToken may be made from the value).
 pub fn version_mark(key: &InstallKey, version_id: &str) -> String {
-    if is_uuid(version_id) {
+    if is_version_id(version_id) {
         version_id.to_owned()
     } else {
         key.word("version", &[version_id], MARK)
     }
 }
 
-fn is_uuid(text: &str) -> bool {
+/// True for the mark of a version id that is a UUID: it is the id itself.
+pub fn is_version_id(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

@@ -9,7 +9,7 @@ use kube::{
     },
 };
 
-use super::{PAGE_SIZE, WorkloadError, Workloads, plural, projection::WorkloadObject};
+use super::{PAGE_SIZE, WorkloadError, Workloads, projection::WorkloadObject};
 use crate::core::rollout::{Kind, Workload};
 
 /// What a watch tells.
@@ -73,7 +73,7 @@ fn translate(kind: Kind, event: watcher::Result<Event<WorkloadObject>>) -> Optio
 
 fn cause(kind: Kind, error: watcher::Error) -> WorkloadError {
     use watcher::Error;
-    let resource = plural(kind);
+    let resource = kind.plural();
     match error {
         Error::InitialListFailed(e) => WorkloadError::of("list", resource, e),
         Error::WatchStartFailed(e) | Error::WatchFailed(e) => {

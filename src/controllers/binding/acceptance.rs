@@ -3,13 +3,17 @@
 
 use std::time::Instant;
 
-use super::{Observed, Stop, failover, fetch::Read, versions};
+use super::{
+    Observed, Stop, failover,
+    fetch::{self, Read},
+    versions,
+};
 use crate::{
     controllers::context::Context,
     core::{
         Class, EntryAsk, Recipe, VersionSelector,
         annotations::Marks,
-        parse_reference, schedule,
+        schedule,
         sources::{SourceVersion, version_mark},
         write_plan,
     },
@@ -60,14 +64,14 @@ async fn doubtful(
         .filter(|source| known.doubts(&context.install_key, source));
     // A version id that is asked for by itself is never an old answer.
     let asked = doubted.filter_map(|source| {
-        let id = parse_reference(source.arn).ok()?.ask.id;
         let version = match source.selector {
             "" => VersionSelector::Current,
             label => VersionSelector::Stage(label.to_owned()),
         };
         let is_label = version == VersionSelector::Current
             || read.values.entries.keys().any(|ask| ask.version == version);
-        is_label.then(|| (EntryAsk { id, version }, source.version_id.to_owned()))
+        let ask = fetch::ask(source.arn, version).filter(|_| is_label)?;
+        Some((ask, source.version_id.to_owned()))
     });
     Ok(asked.collect())
 }

@@ -4,32 +4,30 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    Observed, Restored, Stop, acceptance, apply, back, companion,
-    fetch::Read,
+    Observed, Stop, acceptance, apply,
+    back::{self, Origin},
+    companion,
+    fetch::{self, Read},
     preflight,
     restore::{Others, replaced},
-    versions, write,
+    versions,
 };
 use crate::{
-    api::{
-        Reason,
-        status::{ExternalSecretBindingStatus as Status, SourceStatus},
-    },
+    api::{Reason, status::ExternalSecretBindingStatus as Status},
     controllers::{context::Context, enrol},
     core::{
-        Entry, EntryAsk, Finding, Recipe, Rendered, Revision, VersionSelector,
-        annotations::RevisionOutcome,
-        change::{Back, Wanted},
+        Entry, Recipe, Revision, VersionSelector,
+        companion::Companion,
         earlier::{self, Earlier},
         events::Note,
-        reference::parse_reference,
         render, rollout,
-        sources::{Sources, version_mark},
+        sources::{Sources, is_version_id, version_mark},
     },
     source::Freshness,
 };
@@ -89,7 +87,7 @@ pub async fn go_back(
         return Ok(());
     };
     let made = make(context, observed, recipe, read, asked).await?;
-    let (was, made) = match made {
+    let (was, earlier) = match made {
         Ok(made) => made,
         Err(why) => {
             refuse(context, observed, asked, &why).await;
@@ -97,18 +95,11 @@ pub async fn go_back(
         }
     };
     preflight::abandon(context, observed).await?;
-    let finding = put(context, observed, recipe, &was, &made).await?;
+    let finding = back::put(context, observed, recipe, earlier, &was, Origin::MadeAgain).await?;
     context.remember(&observed.key, |memory| {
         memory.answered = Some(asked.clone())
     });
     Err(Stop::Rejected(finding))
-}
-
-/// Earlier bytes, and what they are made from.
-struct Made {
-    read: Read,
-    rendered: Rendered,
-    revision: Revision,
 }
 
 /// The revision that serves, and the bytes that are asked for, or why there are none.
@@ -118,7 +109,7 @@ async fn make(
     recipe: &Recipe,
     read: &Read,
     asked: &str,
-) -> Result<Result<(Revision, Made), String>, Stop> {
+) -> Result<Result<(Revision, Companion), String>, Stop> {
     let Some(word) = earlier::revision_asked(asked) else {
         return Ok(Err(
             "its value is to be a revision, a slash and a word of your own.".to_owned(),
@@ -142,28 +133,29 @@ async fn made_again(
     recipe: &Recipe,
     read: &Read,
     earlier: Earlier,
-) -> Result<Made, String> {
+) -> Result<Companion, String> {
     let word = earlier.revision.short();
+    let cannot = |why: &dyn Display| format!("revision {word} cannot be made again: {why}");
     let others = others(context, read, &earlier.versions).await;
-    let others = others.map_err(|why| format!("revision {word} cannot be made again: {why}"))?;
+    let others = others.map_err(|why| cannot(&why))?;
     let then = Read {
         values: replaced(read, &others),
         ..read.clone()
     };
-    if versions::of(&then) == versions::of(read) {
+    let versions = versions::of(&then);
+    if versions == versions::of(read) {
         let name = &recipe.target.name;
         return Err(format!("Secret {name} is at revision {word} already."));
     }
-    let rendered = render::render(recipe, &then.values)
-        .map_err(|why| format!("revision {word} cannot be made again: {why}"))?;
+    let rendered = render::render(recipe, &then.values).map_err(|why| cannot(&why))?;
     if apply::revision_of(context, observed, recipe, &rendered) != earlier.revision.as_str() {
-        return Err(format!(
-            "revision {word} cannot be made again: the binding was edited since, or an entry has gone."
-        ));
+        let why = "the binding was edited since, or an entry has gone.";
+        return Err(cannot(&why));
     }
-    Ok(Made {
-        read: then,
-        rendered,
+    Ok(Companion {
+        data: rendered.data,
+        sources: Sources::default().advance(&context.install_key, &versions),
+        shown: versions::as_shown(context, &then),
         revision: earlier.revision,
     })
 }
@@ -200,56 +192,15 @@ async fn version(
     mark: &str,
 ) -> Result<Arc<Entry>, String> {
     let gone = || format!("a version of {} is not known any more.", entry.name);
-    let id = parse_reference(&entry.arn).map_err(|_| gone())?.ask.id;
-    let version = match mark.len() {
-        36 => VersionSelector::Id(mark.to_owned()),
-        _ => VersionSelector::Stage("AWSPREVIOUS".to_owned()),
+    let version = match is_version_id(mark) {
+        true => VersionSelector::Id(mark.to_owned()),
+        false => VersionSelector::Stage("AWSPREVIOUS".to_owned()),
     };
-    let ask = EntryAsk { id, version };
+    let ask = fetch::ask(&entry.arn, version).ok_or_else(gone)?;
     let found = read.hub.read(&ask, Freshness::Reuse).await;
     let found = found.map_err(|finding| finding.to_string())?;
     let is_it = version_mark(&context.install_key, &found.version_id) == mark;
     is_it.then_some(found).ok_or_else(gone)
-}
-
-async fn put(
-    context: &Context,
-    observed: &Observed,
-    recipe: &Recipe,
-    was: &Revision,
-    made: &Made,
-) -> Result<Finding, Stop> {
-    let key = &context.install_key;
-    let sources = Sources::default().advance(key, &versions::of(&made.read));
-    let shown = versions::as_shown(context, &made.read);
-    let wanted = Wanted {
-        claim: observed.claim(recipe),
-        key,
-        data: &made.rendered.data,
-        read: &[],
-        back: Some(Back {
-            sources: &sources,
-            revision: &made.revision,
-            failed: was,
-            asked: true,
-        }),
-        forgive: false,
-        inherited: &[],
-        outcome: RevisionOutcome::RolledBack,
-        existed: true,
-        now: context.now(),
-    };
-    let (outcome, _) = write::write(context, observed, recipe, wanted, None).await?;
-    write::book(context, observed, recipe, &outcome, &shown);
-    let now = &observed.status.sources;
-    let moved: Vec<&SourceStatus> = now.iter().filter(|s| !shown.contains(s)).collect();
-    let finding = back::rejected(&moved, now.len(), made.revision.as_str(), true);
-    let restored = Restored {
-        secret: write::status(recipe, &outcome, &made.rendered.data),
-        sources: Some(shown),
-    };
-    context.remember(&observed.key, |memory| memory.restored = Some(restored));
-    Ok(finding)
 }
 
 /// Says why nothing was done: as an event, and in the status as long as the annotation stands.

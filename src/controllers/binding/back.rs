@@ -15,6 +15,7 @@ use crate::{
         Finding, Recipe, Revision,
         annotations::RevisionOutcome,
         change::{Back, Wanted},
+        companion::Companion,
         revision, rollout,
     },
 };
@@ -71,20 +72,50 @@ async fn restore(
     let Some(bad) = Revision::parse(&failed.failed_revision) else {
         return nothing_to_go_back_to(context, observed, recipe).await;
     };
-    let now = &observed.status.sources;
-    let moved: Vec<&SourceStatus> = now.iter().filter(|s| !kept.shown.contains(s)).collect();
     let asked = rollout::was_asked(failed);
-    let finding = rejected(&moved, now.len(), kept.revision.as_str(), asked);
-    let named = format!("{} is rejected.", named(&moved));
+    let origin = Origin::Kept { asked };
+    let finding = put(context, observed, recipe, kept, &bad, origin).await?;
+    Ok(Stop::Rejected(finding))
+}
+
+/// Where earlier bytes come from.
+#[derive(Clone, Copy)]
+pub enum Origin {
+    /// The companion: workloads go back to them, because of a failure or because a person asked for it.
+    Kept {
+        /// A person did.
+        asked: bool,
+    },
+    /// AWS: a person asked for them.
+    MadeAgain,
+}
+
+/// Puts earlier bytes into the Secret in place of those of revision `was`, whose versions are rejected. Returns what
+/// is said of that.
+pub async fn put(
+    context: &Context,
+    observed: &Observed,
+    recipe: &Recipe,
+    earlier: Companion,
+    was: &Revision,
+    origin: Origin,
+) -> Result<Finding, Stop> {
+    let now = &observed.status.sources;
+    let moved: Vec<&SourceStatus> = now.iter().filter(|s| !earlier.shown.contains(s)).collect();
+    let (asked, told) = match origin {
+        Origin::Kept { asked } => (asked, Some(format!("{} is rejected.", named(&moved)))),
+        Origin::MadeAgain => (true, None),
+    };
+    let finding = rejected(&moved, now.len(), earlier.revision.as_str(), asked);
     let wanted = Wanted {
-        claim,
+        claim: observed.claim(recipe),
         key: &context.install_key,
-        data: &kept.data,
+        data: &earlier.data,
         read: &[],
         back: Some(Back {
-            sources: &kept.sources,
-            revision: &kept.revision,
-            failed: &bad,
+            sources: &earlier.sources,
+            revision: &earlier.revision,
+            failed: was,
             asked,
         }),
         forgive: false,
@@ -93,14 +124,14 @@ async fn restore(
         existed: true,
         now: context.now(),
     };
-    let (outcome, _) = write::write(context, observed, recipe, wanted, Some(&named)).await?;
-    write::book(context, observed, recipe, &outcome, &kept.shown);
+    let (outcome, _) = write::write(context, observed, recipe, wanted, told.as_deref()).await?;
+    write::book(context, observed, recipe, &outcome, &earlier.shown);
     let restored = Restored {
-        secret: write::status(recipe, &outcome, &kept.data),
-        sources: Some(kept.shown),
+        secret: write::status(recipe, &outcome, &earlier.data),
+        sources: Some(earlier.shown),
     };
     context.remember(&observed.key, |memory| memory.restored = Some(restored));
-    Ok(Stop::Rejected(finding))
+    Ok(finding)
 }
 
 /// Without the bytes of before a rollback is a hold.

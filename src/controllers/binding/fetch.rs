@@ -280,9 +280,11 @@ fn is_gone(finding: &Finding) -> bool {
 
 /// The current version of what a name or ARN means.
 pub fn current(reference: &str) -> Option<EntryAsk> {
+    ask(reference, VersionSelector::Current)
+}
+
+/// A version of what a name or ARN means.
+pub fn ask(reference: &str, version: VersionSelector) -> Option<EntryAsk> {
     let id = parse_reference(reference).ok()?.ask.id;
-    Some(EntryAsk {
-        id,
-        version: VersionSelector::Current,
-    })
+    Some(EntryAsk { id, version })
 }

@@ -113,12 +113,11 @@ pub async fn judge<'a>(
 /// The recipe under the name of the Secret that was written, while the one that it names was not written yet. What was
 /// rejected there is rejected here.
 fn former(context: &Context, observed: &Observed, recipe: &Recipe) -> Option<Recipe> {
-    let written = observed.status.secret.as_ref()?;
-    let row = context
-        .views
-        .secret(&ObjectKey::new(&observed.key.namespace, &written.name))?;
-    let renamed = written.name != recipe.target.name && row.rejected;
-    renamed.then(|| {
+    let written = observed.status.secret.as_ref();
+    let written = written.filter(|written| written.name != recipe.target.name)?;
+    let key = ObjectKey::new(&observed.key.namespace, &written.name);
+    let row = context.views.secret(&key)?;
+    row.rejected.then(|| {
         let mut former = recipe.clone();
         former.target.name.clone_from(&written.name);
         former

@@ -15,7 +15,7 @@ use crate::{
     core::{
         Class, Recipe,
         conditions::{self, InSync, Outcome, Pass},
-        events, rollout,
+        events,
         schedule::{self, GRACE},
     },
     telemetry::conditions::ConditionStatus,
@@ -261,11 +261,7 @@ fn in_sync<'a>(
 
 fn with_consumers(status: &Status, applied: &Applied, now: jiff::Timestamp) -> Status {
     match (&applied.recipe.rollout, &applied.enrolment) {
-        (None, _) => {
-            let mut off = status.clone();
-            off.rollouts.clear();
-            conditions::with_rollouts(&off, &rollout::Summary::off(), now)
-        }
+        (None, _) => conditions::without_rollouts(status, now),
         (Some(_), Some(enrolment)) => enrolment.record(status, &applied.recipe.target.name, now),
         (Some(_), None) => status.clone(),
     }

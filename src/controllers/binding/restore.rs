@@ -3,10 +3,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Observed, Restored, Stop, apply, fetch::Read, versions};
+use super::{
+    Observed, Restored, Stop, apply,
+    fetch::{self, Read},
+    versions,
+};
 use crate::{
     controllers::context::Context,
-    core::{Entry, EntryAsk, Fetched, Recipe, VersionSelector, reference::parse_reference, render},
+    core::{Entry, Fetched, Recipe, VersionSelector, render},
     source::Freshness,
 };
 
@@ -114,10 +118,6 @@ async fn at_recorded_version(
     let [version] = versions.as_slice() else {
         return None;
     };
-    let id = parse_reference(&entry.arn).ok()?.ask.id;
-    let ask = EntryAsk {
-        id,
-        version: VersionSelector::Id((*version).to_owned()),
-    };
+    let ask = fetch::ask(&entry.arn, VersionSelector::Id((*version).to_owned()))?;
     read.hub.read(&ask, Freshness::Reuse).await.ok()
 }

@@ -73,7 +73,9 @@ pub fn send_back(entries: &mut [RolloutStatus], serving: &str) -> bool {
             e.state,
             RolloutState::Skipped | RolloutState::NextRun | RolloutState::NotFound
         );
-        restarted && marker::revision_of(&e.wanted) == serving && needs_previous(&[(**e).clone()])
+        restarted
+            && marker::revision_of(&e.wanted) == serving
+            && needs_previous(std::slice::from_ref(e))
     };
     let mut any = false;
     for entry in entries.iter_mut().filter(open) {

@@ -58,6 +58,17 @@ impl Kind {
         }
     }
 
+    /// The resource, as RBAC and paths name it.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Kind::CronJob => "cronjobs",
+            Kind::DaemonSet => "daemonsets",
+            Kind::Deployment => "deployments",
+            Kind::Job => "jobs",
+            Kind::StatefulSet => "statefulsets",
+        }
+    }
+
     /// The kind of that name; None for words that are none.
     pub fn parse(word: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.as_str() == word)
