@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 
 /// Endings of files that are read in a folder.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-/// More is no manifest (etcd takes 1.5 MiB an object).
+/// Bytes of a file; more is no manifest (etcd takes 1.5 MiB an object).
 const LARGEST: u64 = 64 << 20;
 
 /// One document of a file.
@@ -75,8 +75,8 @@ fn files(name: &Path) -> Result<Vec<PathBuf>, Unreadable> {
 
 fn file_of(path: &Path) -> Vec<Result<Manifest, Unreadable>> {
     let text = match path.as_os_str() == "-" {
-        true => text_of(std::io::stdin().lock()),
-        false => fs::File::open(path).and_then(text_of),
+        true => text_of(std::io::stdin().lock(), LARGEST),
+        false => fs::File::open(path).and_then(|file| text_of(file, LARGEST)),
     };
     match text {
         Ok(text) => documents(&path.display().to_string(), &text),
@@ -84,10 +84,12 @@ fn file_of(path: &Path) -> Vec<Result<Manifest, Unreadable>> {
     }
 }
 
-fn text_of(file: impl Read) -> std::io::Result<String> {
+fn text_of(file: impl Read, most: u64) -> std::io::Result<String> {
     let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
-    Ok(text)
+    match file.take(most + 1).read_to_string(&mut text)? as u64 > most {
+        true => Err(std::io::Error::other(format!("more than {most} bytes"))),
+        false => Ok(text),
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Unreadable {
@@ -288,6 +290,13 @@ mod tests {
             assert_eq!(second.line(path), line, "{path}");
         }
         assert_eq!(second.place("spec"), "f:4");
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        assert_eq!(text_of("a: 1".as_bytes(), 4).unwrap(), "a: 1");
+        let error = text_of("a: 12".as_bytes(), 4).unwrap_err();
+        assert!(error.to_string().contains("more than 4 bytes"), "{error}");
     }
 
     #[test]
