@@ -41,6 +41,10 @@ const CONFIRMED: Duration = Duration::from_secs(60);
 /// How long listings may lag behind an event, with a margin (source: ListSecrets, API reference: five minutes).
 const ANNOUNCED: Duration = Duration::from_secs(360);
 
+/// From a batch's turn to its arrival at AWS the first one waits for credentials, and each a little: without this
+/// pause more would arrive within the seconds of reuse than have left in them.
+const UNDER_WAY: Duration = Duration::from_millis(500);
+
 /// Everything behind a hub's lock.
 pub(super) struct State {
     /// The batch that still takes asks.
@@ -121,12 +125,13 @@ impl State {
         }
         let everything = self.subscriptions.counts().0.div_ceil(BATCH);
         let most = settings.burst.max(everything);
+        let apart = settings.reuse + UNDER_WAY;
         let before = self.left.len().checked_sub(most);
         let free = before
             .and_then(|at| self.left.get(at))
-            .map_or(now, |before| (*before + settings.reuse).max(now));
+            .map_or(now, |before| (*before + apart).max(now));
         self.left.push_back(free);
-        let over = |left: &Instant| *left + settings.reuse <= now;
+        let over = |left: &Instant| *left + apart <= now;
         while self.left.front().is_some_and(over) {
             self.left.pop_front();
         }

@@ -18,6 +18,7 @@ pub(crate) struct Calls {
     pub(crate) batches: BTreeMap<usize, u64>,
     /// Batches all of whose entries had been asked for before: sweeps that became due meanwhile.
     pub(crate) again: u64,
+    /// Without those for credentials: one for the life of a session.
     times: Vec<Instant>,
 }
 
@@ -38,7 +39,9 @@ impl Calls {
                 asked.extend(call.ids.iter().map(String::as_str));
                 counted.again += u64::from(asked.len() == known);
             }
-            counted.times.push(call.at);
+            if call.service != Service::Sts {
+                counted.times.push(call.at);
+            }
         }
         counted
     }
@@ -62,7 +65,7 @@ impl Calls {
         sizes.join(", ")
     }
 
-    /// The most calls in any window of this length.
+    /// The most calls in any window of this length, those for credentials aside.
     pub(crate) fn busiest(&self, window: Duration) -> u64 {
         busiest(&self.times, window)
     }

@@ -106,20 +106,17 @@ fn cold_calls(plan: &Plan, cold: &Cold) -> Figure {
 /// STS aside: one call for the life of a session.
 fn applied(plan: &Plan, applied: &Applied) -> Figure {
     let calls = applied.calls.total() - applied.calls.of_operation(STS);
-    let windows = applied.creation.as_secs_f64() / WINDOW.as_secs_f64();
-    let allowed = plan.batches() as u64 * windows.ceil() as u64;
+    // The reads go on for as long as the bindings wait for their writes: in no five seconds of it may there be more.
+    let allowed = plan.batches() as u64;
     let busiest = applied.calls.busiest(WINDOW);
     let created = applied.creation.as_secs_f64();
     let numbers = json!({"calls": applied.calls.by_operation, "creationSeconds": created, "busiest5s": busiest});
     Figure::new(
         "AWS calls, applied while running",
-        format!("{calls} in {created:.1} s, at most {busiest} in 5 s"),
+        format!("{calls} for {created:.1} s of creation, at most {busiest} in 5 s"),
         numbers,
     )
-    .limit(
-        format!("{} per 5 s of creation", plan.batches()),
-        calls > allowed,
-    )
+    .limit(format!("{allowed} per 5 s"), busiest > allowed)
     .beside(batches_of(&applied.calls))
 }
 
