@@ -5,18 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
-use kube::{Client, Config};
+use kube::Client;
 use tokio::sync::Semaphore;
 
 use super::AppError;
 use crate::{
     cli::run::Settings,
     cluster::{
-        Events, ObjectKey, Raw, StatusStore, Views, install_key, jobs::Jobs, secrets::Secrets,
-        tokens, watches::Plan, workloads::Workloads,
+        Events, ObjectKey, Raw, StatusStore, Views,
+        connect::{Choice, connect},
+        install_key,
+        jobs::Jobs,
+        secrets::Secrets,
+        tokens,
+        watches::Plan,
+        workloads::Workloads,
     },
     controllers::{
         context::{Context, Nature, PassSettings, WorkloadKey},
@@ -44,37 +48,9 @@ const PARALLEL_READS: usize = 64;
 
 /// A client from the pod's ServiceAccount, or outside a cluster from KUBECONFIG.
 pub async fn client(settings: &Settings) -> Result<Client, AppError> {
-    let mut config = Config::infer()
-        .await
-        .map_err(|e| AppError::Kubernetes(e.to_string()))?;
-    // kube's own retries wait up to minutes; every call here is bounded and tried again by its loop.
-    config.default_retry = false;
-    config.connect_timeout = Some(settings.kube_timeout);
-    config.proxy_url = kube_proxy(
-        config.proxy_url,
-        &config.cluster_url,
-        &Matcher::from_env(),
-        |name| std::env::var(name).ok(),
-    );
-    Client::try_from(config).map_err(|e| AppError::Kubernetes(e.to_string()))
-}
-
-/// The proxy to the API server. kube takes HTTPS_PROXY for a kubeconfig that names none and does not
-/// know NO_PROXY: a proxy that came from there is used only where NO_PROXY lets it.
-fn kube_proxy(
-    proxy: Option<Uri>,
-    server: &Uri,
-    environment: &Matcher,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Option<Uri> {
-    let from_environment = ["HTTPS_PROXY", "https_proxy"]
-        .iter()
-        .filter_map(|name| variable(name)?.parse::<Uri>().ok())
-        .any(|uri| Some(uri) == proxy);
-    if !from_environment {
-        return proxy;
-    }
-    environment.intercept(server).and(proxy)
+    let connection = connect(&Choice::default(), settings.kube_timeout).await;
+    let connection = connection.map_err(|why| AppError::Kubernetes(why.to_string()))?;
+    Ok(connection.client)
 }
 
 /// The install key, waited for: without it no pass is made, and /readyz says why.
@@ -276,32 +252,6 @@ mod tests {
             "keyferry_aws_credentials_rebuilt_total 1",
         ] {
             assert!(text.lines().any(|found| found == line), "no `{line}`");
-        }
-    }
-
-    #[test]
-    fn a_proxy_from_the_environment_obeys_no_proxy_and_one_from_the_kubeconfig_stands() {
-        let proxy: Uri = "http://proxy.example:3128".parse().unwrap();
-        let own: Uri = "http://other.example:3128".parse().unwrap();
-        let (inside, outside): (Uri, Uri) = (
-            "https://10.0.0.1:6443".parse().unwrap(),
-            "https://eks.example".parse().unwrap(),
-        );
-        let environment = Matcher::builder()
-            .https("http://proxy.example:3128")
-            .no("10.0.0.0/8")
-            .build();
-        let set =
-            |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned());
-        let cases = [
-            (Some(&proxy), &inside, None),
-            (Some(&proxy), &outside, Some(&proxy)),
-            (Some(&own), &inside, Some(&own)),
-            (None, &outside, None),
-        ];
-        for (given, server, expected) in cases {
-            let chosen = kube_proxy(given.cloned(), server, &environment, set);
-            assert_eq!(chosen.as_ref(), expected, "{server}");
         }
     }
 }

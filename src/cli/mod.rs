@@ -2,6 +2,7 @@
 //!
 //! Reads arguments and prints; what a verb does lies in the rooms it calls.
 
+pub mod cluster;
 pub mod duration;
 pub mod manifests;
 pub mod run;

@@ -3,6 +3,8 @@
 pub mod apply;
 pub mod apply_error;
 pub mod binding;
+pub mod bindings;
+pub mod connect;
 pub mod error;
 pub mod events;
 mod head;
@@ -24,6 +26,7 @@ pub mod watches;
 pub mod workloads;
 
 pub use binding::{BindingObject, BindingRow, ObjectKey, WorkloadRef};
+pub use bindings::Bindings;
 pub use error::ClusterError;
 pub use events::Events;
 pub use raw::Raw;
