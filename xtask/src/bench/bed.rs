@@ -1,6 +1,6 @@
 //! What the benchmark runs on, and its end. Owns every process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyferry_testkit::aws::{FakeAws, Queue, Region};
@@ -84,6 +84,16 @@ impl Bed {
     /// Where the bench's secrets are.
     pub(crate) fn region(&self) -> Region {
         self.aws.account(ACCOUNT).region(REGION)
+    }
+
+    /// A place for files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The release build.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.options.binary
     }
 
     /// Starts the operator; gives its process id and when that was.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::calls::{BATCH, Calls, listed};
 use super::changes::Spread;
+use super::offline::Offline;
 use super::phases::{Applied, Cold, Counted, Measured, QUIET};
 use super::plan::Plan;
 use super::process::Usage;
@@ -82,6 +83,7 @@ pub(crate) fn all(plan: &Plan, measured: &Measured) -> Vec<Figure> {
     figures.push(cost_of_changes(plan, &measured.while_events));
     figures.push(restart_calls(plan, &measured.restart));
     figures.push(writes("restart: Kubernetes writes", &measured.restart));
+    figures.push(validate(&measured.offline));
     figures
 }
 
@@ -248,6 +250,28 @@ fn restart_calls(plan: &Plan, restart: &Counted) -> Figure {
     Figure::new("restart: AWS calls", listed(counts), json!(counts))
         .limit(format!("one sweep: {batches} batch + 1 STS"), over)
         .beside(batches_of(&restart.calls))
+}
+
+/// What a file costs; the start of the program is told apart.
+fn validate(offline: &Offline) -> Figure {
+    let each = |time: Duration| time.as_secs_f64() * 1e3 / offline.files as f64;
+    let more = offline.validate.saturating_sub(offline.one);
+    let ours = more.as_secs_f64() * 1e3 / (offline.files.saturating_sub(1)).max(1) as f64;
+    let (read, server) = (each(offline.read), each(offline.server));
+    let start = offline.one.as_secs_f64() * 1e3;
+    let numbers = json!({"files": offline.files, "perFileMs": ours, "oneFileMs": start, "readPerFileMs": read, "serverPerFileMs": server});
+    let files = offline.files;
+    Figure::new(
+        "validate, a file",
+        format!(
+            "{ours:.2} ms, {:.1}x the bare read; one file alone {start:.0} ms",
+            ours / read
+        ),
+        numbers,
+    )
+    .beside(format!(
+        "bare read {read:.2} ms, the API server's dry run {server:.1} ms ({files} files)"
+    ))
 }
 
 fn batches_of(calls: &Calls) -> String {

@@ -13,6 +13,7 @@ mod floor;
 mod follow;
 mod machine;
 mod objects;
+mod offline;
 mod phases;
 mod plan;
 mod process;

@@ -13,6 +13,7 @@ use super::changes::{self, Spread};
 use super::floor::{self, Floor, Template};
 use super::follow::All;
 use super::objects::{self, send};
+use super::offline::{self, Offline};
 use super::plan::Plan;
 use super::process::Usage;
 use crate::bed::screen::{Screen, seconds};
@@ -48,6 +49,7 @@ pub(crate) struct Measured {
     pub(crate) while_events: Counted,
     pub(crate) without_events: Spread,
     pub(crate) at_end: Usage,
+    pub(crate) offline: Offline,
 }
 
 /// Bindings made while the operator runs.
@@ -93,6 +95,7 @@ pub(crate) async fn measure(bed: &mut Bed, plan: &Plan, screen: &Screen) -> Ende
     bed.stop_operator().await?;
     let (with_events, while_events, without_events, at_end) = latency(bed, *plan, screen).await?;
     bed.stop_operator().await?;
+    let offline = offline::measure(bed, *plan, SET, screen).await?;
     Ok(Measured {
         idle,
         applied,
@@ -106,6 +109,7 @@ pub(crate) async fn measure(bed: &mut Bed, plan: &Plan, screen: &Screen) -> Ende
         while_events,
         without_events,
         at_end,
+        offline,
     })
 }
 
