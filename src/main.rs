@@ -5,8 +5,8 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use keyferry::api::crds::crds_yaml;
 use keyferry::cli::run::{RunArgs, Settings};
 use keyferry::cli::{Cli, Verb, validate};
@@ -20,7 +20,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().verb {
+    let ended = match Cli::read(std::env::args_os()).verb {
         Verb::Run(args) => run(*args),
         Verb::Validate(args) => validate::run(&args, &mut std::io::stdout()).map_err(Into::into),
         Verb::Crds => crds_yaml().map(print).map_err(Into::into),

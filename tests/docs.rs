@@ -3,6 +3,9 @@
 #[path = "docs/aws_examples.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod aws_examples;
+#[path = "docs/commands.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod commands;
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -8,7 +8,9 @@ pub mod manifests;
 pub mod run;
 pub mod validate;
 
-use clap::{Parser, Subcommand};
+use std::{ffi::OsString, path::Path};
+
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Carries AWS Secrets Manager entries into cluster Secrets and rolls what uses them.
 #[derive(Parser, Debug)]
@@ -23,15 +25,49 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     /// Run the operator
+    #[command(
+        after_help = "Example:\n  keyferry run --events-queue-url https://sqs.ap-northeast-2.amazonaws.com/111122223333/keyferry"
+    )]
     Run(Box<run::RunArgs>),
     /// Say what is wrong with manifests, without a cluster
     Validate(validate::ValidateArgs),
     /// Print the CustomResourceDefinitions as YAML
+    #[command(after_help = "Example:\n  keyferry crds | kubectl apply -f -")]
     Crds,
     /// Print the operator's rights, as the chart's RBAC uses them
     #[command(hide = true)]
     Rights,
 }
+
+impl Cli {
+    /// Reads the arguments, the name of the program first; ends the process where clap does (`--help`, bad usage).
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
+        let args: Vec<OsString> = args.into_iter().collect();
+        let called = args.first().map(Path::new).and_then(Path::file_name);
+        let plugin = called.is_some_and(|name| name.to_string_lossy().starts_with("kubectl-"));
+        let matches = command(plugin).get_matches_from(args);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The command line; as a plugin of kubectl it speaks of itself as people call it then.
+fn command(plugin: bool) -> Command {
+    let command = Cli::command();
+    if !plugin {
+        return command;
+    }
+    let command = command.bin_name(PLUGIN).mut_subcommands(|verb| {
+        let example = verb.get_after_help().map(ToString::to_string);
+        match example {
+            Some(example) => verb.after_help(example.replace("keyferry ", &format!("{PLUGIN} "))),
+            None => verb,
+        }
+    });
+    command
+}
+
+/// How kubectl calls a program `kubectl-keyferry`.
+const PLUGIN: &str = "kubectl keyferry";
 
 #[cfg(test)]
 mod tests {
@@ -42,6 +78,39 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn as_a_plugin_it_is_called_as_kubectl_calls_it() {
+        let mut plugin = command(true);
+        plugin.build();
+        for verb in plugin
+            .get_subcommands_mut()
+            .filter(|verb| verb.get_name() != "help")
+        {
+            let name = verb.get_name().to_owned();
+            let help = verb.render_help().to_string();
+            let usage = format!("Usage: kubectl keyferry {name}");
+            assert!(help.contains(&usage), "{help}");
+            let alone = help
+                .lines()
+                .find(|line| line.trim_start().starts_with("keyferry "));
+            assert_eq!(alone, None, "{help}");
+        }
+    }
+
+    #[test]
+    fn every_verb_of_users_shows_an_example() {
+        let cli = Cli::command();
+        let verbs = cli.get_subcommands().filter(|verb| !verb.is_hide_set());
+        for verb in verbs {
+            let help = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let example = format!("\n  keyferry {}", verb.get_name());
+            assert!(help.contains(&example), "{}: {help}", verb.get_name());
+        }
     }
 
     #[test]
