@@ -56,14 +56,13 @@ fn command(plugin: bool) -> Command {
     if !plugin {
         return command;
     }
-    let command = command.bin_name(PLUGIN).mut_subcommands(|verb| {
+    command.bin_name(PLUGIN).mut_subcommands(|verb| {
         let example = verb.get_after_help().map(ToString::to_string);
         match example {
             Some(example) => verb.after_help(example.replace("keyferry ", &format!("{PLUGIN} "))),
             None => verb,
         }
-    });
-    command
+    })
 }
 
 /// How kubectl calls a program `kubectl-keyferry`.
