@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use keyferry::api::crds::crds_yaml;
+use keyferry::app;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, validate};
+use keyferry::cli::{Cli, Verb, process, validate};
 use keyferry::cluster::rights;
-use keyferry::{app, telemetry};
 
 /// Overwrites memory when it is freed: serde, hyper and the AWS SDK copy values into buffers of
 /// their own, which no wrapper type of ours can reach.
@@ -42,14 +42,7 @@ fn run(args: RunArgs) -> Ended {
                 .error(ErrorKind::ValueValidation, text)
                 .exit()
         });
-    telemetry::panics::install(settings.log_format);
-    telemetry::logs::init(settings.log_format, &settings.log_filter)?;
-    // A core file would hold every value in memory. Only the limit is lowered: a process marked
-    // undumpable could not be examined by its own user.
-    rlimit::Resource::CORE.set(0, 0)?;
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| "another TLS provider is installed already")?;
+    process::begin(settings.log_format, &settings.log_filter)?;
     operate(settings)
 }
 

@@ -13,9 +13,21 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("`{text}` is no duration; write for example 90s, 5m, 1h30m or 250ms"))
 }
 
+/// How long something may take that a person waits for.
+///
+/// # Errors
+/// A sentence for the user when the text is no duration, or one of no use.
+pub fn patience(text: &str) -> Result<Duration, String> {
+    let patience = parse(text)?;
+    match (Duration::from_millis(100)..=Duration::from_secs(600)).contains(&patience) {
+        true => Ok(patience),
+        false => Err("must be between 100ms and 10m".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, patience};
     use std::time::Duration;
 
     #[test]
@@ -25,6 +37,19 @@ mod tests {
         for text in ["", "5", "18446744073709551615h", "1hm"] {
             let told = parse(text);
             assert!(told.is_err_and(|told| told.contains("90s, 5m")), "{text}");
+        }
+    }
+
+    #[test]
+    fn patience_has_ends() {
+        for (text, good) in [
+            ("100ms", true),
+            ("10m", true),
+            ("99ms", false),
+            ("0s", false),
+            ("601s", false),
+        ] {
+            assert_eq!(patience(text).is_ok(), good, "{text}");
         }
     }
 }

@@ -2,11 +2,17 @@
 //!
 //! Reads arguments and prints; what a verb does lies in the rooms it calls.
 
+pub mod bindings;
 pub mod cluster;
 pub mod duration;
 pub mod manifests;
+pub mod problems;
+pub mod process;
+pub mod reading;
 pub mod run;
 pub mod validate;
+
+pub use problems::Problems;
 
 use std::{ffi::OsString, path::Path};
 

@@ -16,6 +16,7 @@ pub mod gate;
 pub mod glob;
 pub mod json;
 pub mod keys;
+pub mod local;
 pub mod managers;
 pub mod offline;
 pub mod ownership;

@@ -21,6 +21,7 @@ mod identity;
 mod listing;
 mod metrics;
 mod origin;
+mod person;
 mod planned;
 mod reading;
 mod replies;
@@ -51,6 +52,7 @@ pub use hub::Hub;
 pub use identity::{Caller, IdentityAsk, ServiceAccountIdentity};
 pub use listing::Listed;
 pub use metrics::{Operation, Outcome, SourceEvent, SourceMetrics, Sweep};
+pub use person::in_person;
 pub use reading::{Freshness, Reading};
 pub use settings::{
     OperatorIdentity, ReadSettings, SourceSettings, SweepMode, Timeouts, WebIdentity,
