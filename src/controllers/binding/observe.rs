@@ -142,15 +142,19 @@ pub fn undisturbed(
     let as_left =
         recorded.name == observed.target && row.resource_version == recorded.resource_version;
     let (passed, due) = context.remember(&observed.key, |memory| (memory.passed, memory.due));
-    let early = passed
-        && due.is_none_or(|due| due > Instant::now())
+    let early = passed && is_early(observed, due, Instant::now());
+    let allowed = |recipe| follow::still_allowed(context, observed, recipe);
+    (as_left && early && recipe.is_some_and(allowed)).then_some(due)
+}
+
+/// Whether nobody asked for anything and the binding is due later, or never.
+fn is_early(observed: &Observed, due: Option<Instant>, now: Instant) -> bool {
+    due.is_none_or(|due| due > now)
         && observed.refresh.is_none()
         && observed.rollback.is_none()
         // Told at the end of the last pass, which has planned the next one since.
         && !observed.moved
-        && !observed.asked;
-    let allowed = |recipe| follow::still_allowed(context, observed, recipe);
-    (as_left && early && recipe.is_some_and(allowed)).then_some(due)
+        && !observed.asked
 }
 
 fn undecodable(key: &ObjectKey, error: &str) -> Finding {
@@ -159,4 +163,51 @@ fn undecodable(key: &ObjectKey, error: &str) -> Finding {
         format!("The binding {key} cannot be read: {error}."),
         "Apply it again in the form of this version of the CRD.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn observed(change: impl FnOnce(&mut Observed)) -> Observed {
+        let mut observed = Observed {
+            key: ObjectKey::new("estate", "ai"),
+            uid: String::new(),
+            generation: 1,
+            deleting: false,
+            has_finalizer: false,
+            spec: Ok(ExternalSecretBindingSpec::default()),
+            status: Status::default(),
+            refresh: None,
+            rollback: None,
+            refresh_since: Instant::now(),
+            secret: None,
+            target: "ai".to_owned(),
+            asked: false,
+            moved: false,
+        };
+        change(&mut observed);
+        observed
+    }
+
+    #[test]
+    fn whatever_was_asked_for_or_told_makes_a_pass_also_before_the_time() {
+        let now = Instant::now();
+        let later = Some(now + Duration::from_secs(60));
+        let quiet = observed(|_| {});
+        for (due, early) in [(later, true), (None, true), (Some(now), false)] {
+            assert_eq!(is_early(&quiet, due, now), early);
+        }
+        let wishes: [fn(&mut Observed); 4] = [
+            |observed| observed.refresh = Some("t".into()),
+            |observed| observed.rollback = Some("k3v9q2/t".into()),
+            |observed| observed.moved = true,
+            |observed| observed.asked = true,
+        ];
+        for wish in wishes {
+            assert!(!is_early(&observed(wish), later, now));
+        }
+    }
 }
