@@ -6,6 +6,7 @@ pub mod change;
 pub mod class;
 pub mod companion;
 pub mod conditions;
+pub mod dotenv;
 pub mod duration;
 pub mod earlier;
 pub mod entry;
