@@ -15,6 +15,7 @@ pub mod failover;
 pub mod finding;
 pub mod gate;
 pub mod glob;
+pub mod iam;
 pub mod json;
 pub mod keys;
 pub mod local;
