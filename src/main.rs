@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use keyferry::api::crds::crds_yaml;
 use keyferry::app;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, process, validate};
+use keyferry::cli::{Cli, Verb, iam_policy, process, validate};
 use keyferry::cluster::rights;
 
 /// Overwrites memory when it is freed: serde, hyper and the AWS SDK copy values into buffers of
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     let ended = match Cli::read(std::env::args_os()).verb {
         Verb::Run(args) => run(*args),
         Verb::Validate(args) => validate::run(&args, &mut std::io::stdout()).map_err(Into::into),
+        Verb::IamPolicy(args) => asking(async move {
+            iam_policy::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
+        }),
         Verb::Crds => crds_yaml().map(print).map_err(Into::into),
         Verb::Rights => rights::rules_yaml().map(print).map_err(Into::into),
     };
@@ -49,6 +52,18 @@ fn run(args: RunArgs) -> Ended {
 #[tokio::main]
 async fn operate(settings: Settings) -> Ended {
     Ok(app::run(settings).await?)
+}
+
+/// Runs a verb that asks a cluster or AWS. What hangs in the background, such as a kubeconfig's program for
+/// credentials, is not waited for.
+fn asking(verb: impl Future<Output = Ended>) -> Ended {
+    process::begin_verb()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(verb);
+    runtime.shutdown_background();
+    ended
 }
 
 fn print(text: String) -> ExitCode {

@@ -5,6 +5,7 @@
 pub mod bindings;
 pub mod cluster;
 pub mod duration;
+pub mod iam_policy;
 pub mod manifests;
 pub mod problems;
 pub mod process;
@@ -37,6 +38,8 @@ pub enum Verb {
     Run(Box<run::RunArgs>),
     /// Say what is wrong with manifests, without a cluster
     Validate(validate::ValidateArgs),
+    /// Print the least IAM policy with which bindings are read, or who may have it
+    IamPolicy(Box<iam_policy::IamPolicyArgs>),
     /// Print the CustomResourceDefinitions as YAML
     #[command(after_help = "Example:\n  keyferry crds | kubectl apply -f -")]
     Crds,
