@@ -10,6 +10,7 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::error::AwsError;
 use super::policy::{AccessRequest, Statement, Verdict, evaluate, glob};
+use super::policy_document::UnreadablePolicy;
 
 /// A role with its trust policy and its identity policy.
 #[derive(Debug, Clone)]
@@ -109,6 +110,15 @@ impl Role {
     pub fn statement(mut self, statement: Statement) -> Self {
         self.statements.push(statement);
         self
+    }
+
+    /// Adds the statements of a policy as IAM takes it, a JSON document.
+    ///
+    /// # Errors
+    /// What [`Statement::of_document`] refuses.
+    pub fn policy(mut self, document: &str) -> Result<Self, UnreadablePolicy> {
+        self.statements.extend(Statement::of_document(document)?);
+        Ok(self)
     }
 
     pub(crate) fn account(&self) -> &str {
@@ -328,17 +338,39 @@ impl Iam {
         resource: &str,
         resource_tags: &BTreeMap<String, String>,
     ) -> Verdict {
+        self.decide(
+            principal,
+            &AccessRequest {
+                action,
+                resource,
+                principal_tags: &principal.tags,
+                resource_tags,
+                via_service: None,
+            },
+        )
+    }
+
+    /// The verdict on a use of a KMS key that Secrets Manager of a region makes for the caller.
+    pub fn verdict_on_key(&self, principal: &Principal, region: &str, key: &str) -> Verdict {
+        let service = format!("secretsmanager.{region}.amazonaws.com");
+        self.decide(
+            principal,
+            &AccessRequest {
+                action: "kms:Decrypt",
+                resource: key,
+                principal_tags: &principal.tags,
+                resource_tags: &BTreeMap::new(),
+                via_service: Some(&service),
+            },
+        )
+    }
+
+    fn decide(&self, principal: &Principal, request: &AccessRequest<'_>) -> Verdict {
         let role = self.roles.get(&principal.policy_arn);
         let statements = role
             .map(|r| r.statements.as_slice())
             .or_else(|| self.users.get(&principal.policy_arn).map(Vec::as_slice));
-        let request = AccessRequest {
-            action,
-            resource,
-            principal_tags: &principal.tags,
-            resource_tags,
-        };
-        evaluate(statements.unwrap_or_default(), &request)
+        evaluate(statements.unwrap_or_default(), request)
     }
 }
 

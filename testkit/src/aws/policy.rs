@@ -13,6 +13,7 @@ pub struct Statement {
     resources: Vec<String>,
     principal_tags: Vec<(String, String)>,
     resource_tags: Vec<(String, String)>,
+    via_services: Vec<String>,
 }
 
 impl Statement {
@@ -34,6 +35,7 @@ impl Statement {
             resources: owned(resources),
             principal_tags: Vec::new(),
             resource_tags: Vec::new(),
+            via_services: Vec::new(),
         }
     }
 
@@ -48,6 +50,15 @@ impl Statement {
     #[must_use]
     pub fn when_resource_tag(mut self, key: &str, value: &str) -> Self {
         self.resource_tags.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Only for a call that one of these services makes for the caller (condition on
+    /// `kms:ViaService`, StringLike).
+    #[must_use]
+    pub fn when_via_service(mut self, services: &[&str]) -> Self {
+        self.via_services
+            .extend(services.iter().map(|service| (*service).to_owned()));
         self
     }
 
@@ -73,6 +84,10 @@ impl Statement {
                 .resource_tags
                 .iter()
                 .all(|(k, v)| fits(v, request.resource_tags, k))
+            && (self.via_services.is_empty()
+                || request
+                    .via_service
+                    .is_some_and(|via| self.via_services.iter().any(|v| glob(v, via))))
     }
 }
 
@@ -83,6 +98,8 @@ pub(crate) struct AccessRequest<'a> {
     pub resource: &'a str,
     pub principal_tags: &'a BTreeMap<String, String>,
     pub resource_tags: &'a BTreeMap<String, String>,
+    /// The service that calls in the caller's place.
+    pub via_service: Option<&'a str>,
 }
 
 /// The decision of a set of statements.
@@ -184,6 +201,7 @@ mod tests {
             Statement::allow(&[get], &["arn:abac/${aws:PrincipalTag/ns}/*"]),
             Statement::allow(&[get], &["arn:tagged"])
                 .when_resource_tag("owner", "${aws:PrincipalTag/ns}"),
+            Statement::allow(&["kms:Decrypt"], &["arn:key"]).when_via_service(&["one.service"]),
         ];
         let team = tags(&[("ns", "team-a")]);
         let owned = tags(&[("owner", "team-a")]);
@@ -220,12 +238,27 @@ mod tests {
                 resource,
                 principal_tags,
                 resource_tags,
+                via_service: None,
             };
             assert_eq!(
                 evaluate(&statements, &request),
                 expected,
                 "{action} {resource}"
             );
+        }
+        for (via_service, expected) in [
+            (Some("one.service"), Allowed),
+            (Some("other.service"), NotAllowed),
+            (None, NotAllowed),
+        ] {
+            let request = AccessRequest {
+                action: "kms:Decrypt",
+                resource: "arn:key",
+                principal_tags: &none,
+                resource_tags: &none,
+                via_service,
+            };
+            assert_eq!(evaluate(&statements, &request), expected, "{via_service:?}");
         }
     }
 }

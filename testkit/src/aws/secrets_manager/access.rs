@@ -108,7 +108,8 @@ pub(super) fn check_key(iam: &Iam, caller: &Principal, secret: &Secret) -> Resul
             "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.",
         ));
     };
-    match iam.verdict(caller, "kms:Decrypt", key, &BTreeMap::new()) {
+    let region = secret.arn.split(':').nth(3).unwrap_or_default();
+    match iam.verdict_on_key(caller, region, key) {
         Verdict::Allowed => Ok(()),
         _ => Err(AwsError::new(
             "AccessDeniedException",
