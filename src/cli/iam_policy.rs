@@ -140,6 +140,7 @@ struct Found {
     name: String,
     recipe: Recipe,
     known_as: Option<String>,
+    seen_in: Option<String>,
 }
 
 /// Prints the policy.
@@ -271,6 +272,7 @@ fn policies(found: &[Found], facts: &Facts) -> Result<BTreeMap<Identity, Policy>
             name: &it.name,
             recipe: &it.recipe,
             known_as: it.known_as.as_deref(),
+            seen_in: it.seen_in.as_deref(),
         })
         .collect();
     iam::policies(&askers, facts).map_err(Problems::one)
@@ -297,6 +299,7 @@ fn in_files(args: &IamPolicyArgs) -> Result<Vec<Found>, Problems> {
         name: it.name,
         recipe: it.recipe,
         known_as: None,
+        seen_in: None,
     });
     Ok(found.collect())
 }
@@ -333,9 +336,11 @@ fn read(object: BindingObject) -> Result<Found, String> {
     let wrong = |why: String| format!("ExternalSecretBinding {key}: {why}");
     let spec = row.spec().map_err(wrong)?;
     let recipe = parse(&key.namespace, &key.name, &spec, &ParseSettings::default());
+    let status = row.status();
     Ok(Found {
         recipe: recipe.map_err(|finding| wrong(finding.to_string()))?,
-        known_as: row.status().identity,
+        known_as: status.identity,
+        seen_in: status.sources.into_iter().next().map(|one| one.region),
         namespace: key.namespace,
         name: key.name,
     })

@@ -23,6 +23,7 @@ mod credentials;
 mod deletion;
 mod failover;
 mod held;
+mod iam;
 mod identity;
 mod killpoints;
 mod leaks;
@@ -97,6 +98,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         reasons_more::tests(),
         reasons_rollouts::tests(),
         leaks::tests(),
+        iam::tests(),
         identity::tests(),
         policy::tests(),
         templates::tests(),

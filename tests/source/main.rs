@@ -14,5 +14,6 @@ mod listing;
 mod pacing;
 mod planned;
 mod reads;
+mod rights;
 mod shifting;
 mod sweep;

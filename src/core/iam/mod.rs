@@ -79,6 +79,8 @@ pub struct Asker<'a> {
     pub recipe: &'a Recipe,
     /// `status.identity`.
     pub known_as: Option<&'a str>,
+    /// Where `status.sources` were read.
+    pub seen_in: Option<&'a str>,
 }
 
 /// What manifests do not say.
@@ -127,8 +129,7 @@ pub fn policies(
             }
             None => base,
         };
-        let region = identity.region.clone().or_else(|| facts.region.clone());
-        let region = region.ok_or_else(|| PolicyError::Region(shown(asker)))?;
+        let region = region(asker, facts).ok_or_else(|| PolicyError::Region(shown(asker)))?;
         let account = || names::account(asker, askers, &reader, facts);
         for place in std::iter::once(&region).chain(&identity.failover) {
             let hub = hubs.entry((reader.clone(), place.clone())).or_default();
@@ -145,6 +146,15 @@ pub fn policies(
     }
     let policy = |(reader, needs): (Identity, Needs)| (reader, needs.policy(facts.keys.as_deref()));
     Ok(needs.into_iter().map(policy).collect())
+}
+
+/// Where a binding is read while nothing is wrong there.
+fn region(asker: &Asker<'_>, facts: &Facts) -> Option<String> {
+    let identity = &asker.recipe.identity;
+    let elsewhere = |region: &&str| identity.failover.iter().any(|other| other == region);
+    let seen = asker.seen_in.filter(|region| !elsewhere(region));
+    let known = identity.region.as_deref().or(seen);
+    known.or(facts.region.as_deref()).map(str::to_owned)
 }
 
 /// Who a binding begins as.

@@ -26,6 +26,7 @@ fn asker<'a>(recipe: &'a Recipe, known_as: Option<&'a str>) -> Asker<'a> {
         name: "one",
         recipe,
         known_as,
+        seen_in: None,
     }
 }
 
@@ -362,4 +363,26 @@ fn size_is_counted_as_iam_does() {
         pretty.split_whitespace().map(str::len).sum::<usize>()
     );
     assert!(policy.chars() < MANAGED_POLICY_CHARS);
+}
+
+#[test]
+fn the_region_is_written_seen_or_said() {
+    let data = json!([{"key": "A", "from": {"secret": "a"}}]);
+    let plain = recipe(json!({"data": data}));
+    let failing = recipe(json!({"source": {"failoverRegions": ["eu-west-1"]}, "data": data}));
+    let written = recipe(json!({"source": {"region": "us-east-1"}, "data": data}));
+    for (recipe, expected) in [
+        (&plain, "eu-west-1"),
+        (&failing, REGION),
+        (&written, "us-east-1"),
+    ] {
+        let asker = Asker {
+            seen_in: Some("eu-west-1"),
+            ..asker(recipe, None)
+        };
+        let all = policies(&[asker], &facts()).unwrap();
+        let first = json!(all[&Identity::Operator].statements[0]);
+        let resources = first["Resource"].to_string();
+        assert!(resources.contains(&format!(":{expected}:")), "{resources}");
+    }
 }
