@@ -5,6 +5,7 @@ pub mod annotations;
 pub mod change;
 pub mod class;
 pub mod companion;
+pub mod compose;
 pub mod conditions;
 pub mod dotenv;
 pub mod duration;
