@@ -9,8 +9,9 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use keyferry::api::crds::crds_yaml;
 use keyferry::app;
+use keyferry::cli::exec::ExecArgs;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, iam_policy, process, validate};
+use keyferry::cli::{Cli, Verb, exec, iam_policy, process, render, validate};
 use keyferry::cluster::rights;
 
 /// Overwrites memory when it is freed: serde, hyper and the AWS SDK copy values into buffers of
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         Verb::IamPolicy(args) => asking(async move {
             iam_policy::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
         }),
+        Verb::Render(args) => asking(async move { Ok(render::run(&args).await?) }),
+        Verb::Exec(args) => run_program(&args),
         Verb::Crds => crds_yaml().map(print).map_err(Into::into),
         Verb::Rights => rights::rules_yaml().map(print).map_err(Into::into),
     };
@@ -54,10 +57,23 @@ async fn operate(settings: Settings) -> Ended {
     Ok(app::run(settings).await?)
 }
 
-/// Runs a verb that asks a cluster or AWS. What hangs in the background, such as a kubeconfig's program for
-/// credentials, is not waited for.
+/// Runs a verb that asks a cluster or AWS.
 fn asking(verb: impl Future<Output = Ended>) -> Ended {
     process::begin_verb()?;
+    waited(verb)
+}
+
+/// Asks AWS, and puts the program in our place.
+fn run_program(args: &ExecArgs) -> Ended {
+    let core = process::begin_verb()?;
+    let program = waited(async { Ok(exec::prepare(args).await?) })?;
+    Ok(exec::replace(program, core))
+}
+
+/// Waits for a verb. What hangs in the background, such as a kubeconfig's program for credentials, is not waited for.
+fn waited<T>(
+    verb: impl Future<Output = Result<T, Box<dyn std::error::Error>>>,
+) -> Result<T, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -38,6 +38,8 @@ pub struct FileArgs {
 pub struct Binding {
     /// Its namespace: as written, else as given, else `default`.
     pub namespace: String,
+    /// Whether a file or an argument says so.
+    pub namespace_is_named: bool,
     /// Its name.
     pub name: String,
     /// What it asks for.
@@ -125,13 +127,15 @@ fn binding(
         let what = format!("is in namespace {written}, not in {given} (-n)");
         return Err(vec![wrong("metadata.namespace", what)]);
     }
-    let namespace = text("namespace").or(namespace).unwrap_or(DEFAULT_NAMESPACE);
+    let named = text("namespace").or(namespace);
+    let namespace = named.unwrap_or(DEFAULT_NAMESPACE);
     let spec = serde_json::from_value(manifest.value["spec"].clone());
     let spec = spec.map_err(|_| vec![wrong("spec", "cannot be read".to_owned())])?;
     let recipe = parse(namespace, &name, &spec, &ParseSettings::default());
     let recipe = recipe.map_err(|finding| vec![wrong("spec", finding.to_string())])?;
     Ok(Binding {
         namespace: namespace.to_owned(),
+        namespace_is_named: named.is_some(),
         place: manifest.place("metadata.name"),
         name,
         recipe,

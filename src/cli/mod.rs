@@ -5,11 +5,16 @@
 pub mod bindings;
 pub mod cluster;
 pub mod duration;
+pub mod env_file;
+pub mod exec;
+pub mod given;
 pub mod iam_policy;
 pub mod manifests;
+pub mod out_file;
 pub mod problems;
 pub mod process;
 pub mod reading;
+pub mod render;
 pub mod run;
 pub mod validate;
 
@@ -40,6 +45,10 @@ pub enum Verb {
     Validate(validate::ValidateArgs),
     /// Print the least IAM policy with which bindings are read, or who may have it
     IamPolicy(Box<iam_policy::IamPolicyArgs>),
+    /// Write what a binding gives into a file
+    Render(Box<render::RenderArgs>),
+    /// Run a program with the variables that a binding gives
+    Exec(Box<exec::ExecArgs>),
     /// Print the CustomResourceDefinitions as YAML
     #[command(after_help = "Example:\n  keyferry crds | kubectl apply -f -")]
     Crds,

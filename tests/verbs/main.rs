@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod exec;
 mod iam_policy;
 mod kit;
+mod render;
 mod validate;

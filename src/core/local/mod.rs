@@ -4,6 +4,9 @@
 //! files are somebody else's.
 
 pub mod consent;
+pub mod formats;
+pub mod substitute;
+pub mod variables;
 
 use super::{Fetched, Finding, Recipe, Rendered, gate, render};
 use crate::api::Reason;

@@ -1,0 +1,114 @@
+//! What a binding gives: from AWS, or from a file in its place. Warnings go where the verb says.
+
+use std::{path::Path, time::Duration};
+
+use super::{
+    Problems,
+    bindings::Binding,
+    env_file::{self, EnvFile, EnvFileArgs},
+    reading::{AwsArgs, Reader},
+};
+use crate::core::{
+    Rendered,
+    local::{
+        Refusal, candidate,
+        substitute::{Substitute, substitute},
+    },
+};
+
+/// The complete data, let through by the gate.
+///
+/// # Errors
+/// One line: why it gives nothing.
+pub async fn give(
+    binding: &Binding,
+    aws: &AwsArgs,
+    files: &EnvFileArgs,
+    timeout: Duration,
+    warn: &mut dyn FnMut(String),
+) -> Result<Rendered, Problems> {
+    if let Some(path) = &files.from_env_file {
+        let EnvFile { pairs, warnings } = env_file::read(path)?;
+        warnings.into_iter().for_each(&mut *warn);
+        let substitute = of_file(binding, path, pairs)?;
+        if !substitute.left_out.is_empty() {
+            warn(left_out(path, &substitute));
+        }
+        if !substitute.lacking.is_empty() {
+            warn(lacking(path, &substitute));
+        }
+        return Ok(substitute.rendered);
+    }
+    let refusal = match from_aws(binding, aws, timeout).await? {
+        Ok(rendered) => return Ok(rendered),
+        Err(refusal) => refusal,
+    };
+    match &files.fallback_env_file {
+        Some(path) if refusal.is_outage() => {
+            let substitute = of_file(binding, path, env_file::read(path)?.pairs)?;
+            warn(stood_in(path, &refusal, &substitute));
+            Ok(substitute.rendered)
+        }
+        _ => Err(wrong(binding, &refusal)),
+    }
+}
+
+/// The outer error ends the verb; the inner one may be made up for.
+async fn from_aws(
+    binding: &Binding,
+    aws: &AwsArgs,
+    timeout: Duration,
+) -> Result<Result<Rendered, Refusal>, Problems> {
+    let reader = match Reader::new(aws.clone(), timeout).await {
+        Ok(reader) => reader,
+        Err(finding) => return Ok(Err(Refusal::NotGiven(finding))),
+    };
+    match reader.consent(binding).await {
+        Ok(true) => Ok(candidate(&binding.recipe, &reader.fetch(binding).await)),
+        Ok(false) => Err(Problems::one("not agreed: nothing was read")),
+        Err(finding) => Ok(Err(Refusal::NotGiven(finding))),
+    }
+}
+
+fn of_file(
+    binding: &Binding,
+    path: &Path,
+    pairs: Vec<(String, crate::core::SecretValue)>,
+) -> Result<Substitute, Problems> {
+    let shown = path.display().to_string();
+    substitute(&binding.recipe, pairs, &shown).map_err(|refusal| wrong(binding, &refusal))
+}
+
+fn wrong(binding: &Binding, refusal: &Refusal) -> Problems {
+    Problems::one(format!("{}: {refusal}", binding.name))
+}
+
+fn left_out(path: &Path, substitute: &Substitute) -> String {
+    let (path, keys) = (path.display(), substitute.left_out.join(", "));
+    format!("{path}: left out, the binding does not give them: {keys}")
+}
+
+fn lacking(path: &Path, substitute: &Substitute) -> String {
+    let (path, keys) = (path.display(), substitute.lacking.join(", "));
+    format!("{path}: not there, though the binding gives them: {keys}")
+}
+
+/// All there is to say of a fallback, in one line.
+fn stood_in(path: &Path, refusal: &Refusal, substitute: &Substitute) -> String {
+    let finding = refusal.finding();
+    let mut line = format!(
+        "{}: {} {} is used instead, as it was last kept.",
+        finding.reason,
+        finding.fact,
+        path.display()
+    );
+    for (what, keys) in [
+        ("Left out", &substitute.left_out),
+        ("Not there", &substitute.lacking),
+    ] {
+        if !keys.is_empty() {
+            line.push_str(&format!(" {what}: {}.", keys.join(", ")));
+        }
+    }
+    line
+}
