@@ -24,7 +24,7 @@ use super::{
     identity::Caller,
     listing::{self, Listed},
     metrics::{Operation, SourceEvent, SourceMetrics},
-    reading::{Freshness, Reading},
+    reading::Reading,
     settings::ReadSettings,
     state::{Flight, State},
     subscriptions::{Interest, Subscriber},
@@ -129,7 +129,7 @@ impl Hub {
             self.metrics.record(SourceEvent::ReadReused);
             return Ok(entry);
         }
-        if reading.freshness == Freshness::Reuse
+        if reading.freshness.takes_failures()
             && let Some(finding) = self.lock().holds.get(ask, Instant::now())
         {
             self.metrics.record(SourceEvent::ReadReused);

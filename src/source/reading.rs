@@ -10,7 +10,10 @@ pub enum Freshness {
     /// A value at most `ReadSettings::reuse` old, a failure that is not worth repeating yet, or a read
     /// already under way.
     Reuse,
-    /// The same, but a failure is looked at again: its cause may have been mended.
+    /// The same, but no value whose read began before that: a refresh that failed is not answered by what
+    /// was read before somebody asked for it.
+    ReuseSince(Instant),
+    /// As `Reuse`, but a failure is looked at again: its cause may have been mended.
     Anew,
     /// Only a read that is sent after this ask.
     Fresh,
@@ -19,12 +22,17 @@ pub enum Freshness {
 }
 
 impl Freshness {
+    /// Whether a failure that is not worth repeating yet will do.
+    pub(super) fn takes_failures(self) -> bool {
+        matches!(self, Self::Reuse | Self::ReuseSince(_))
+    }
+
     /// The time before which what was learned does not count; None: a moment ago will do.
     pub(super) fn since(self, now: Instant) -> Option<Instant> {
         match self {
             Self::Reuse | Self::Anew => None,
             Self::Fresh => Some(now),
-            Self::Since(then) => Some(then),
+            Self::Since(then) | Self::ReuseSince(then) => Some(then),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is shared, what is batched, and which id means which entry.
 
+use std::time::{Duration, Instant};
+
 use keyferry::{
     api::Reason,
     core::{EntryAsk, EntryValue, VersionSelector},
@@ -232,6 +234,28 @@ async fn a_value_is_reused_for_a_moment_and_not_when_a_fresh_one_is_asked() {
     assert_eq!(text(&hub.read(&name("a"), Freshness::Reuse).await), "new");
     assert_eq!(bed.calls(), (2, 0, 0));
     assert_eq!(bed.counted(|e| *e == SourceEvent::ReadReused), 2);
+}
+
+#[tokio::test]
+async fn a_value_from_before_a_refresh_does_not_answer_it_and_a_failure_that_stands_does() {
+    let bed = Bed::start().await;
+    bed.region().create("a", "old").unwrap();
+    let hub = bed.hub().await;
+    assert_eq!(text(&hub.read(&name("a"), Freshness::Reuse).await), "old");
+    let asked = Instant::now();
+    bed.region().put("a", "new").unwrap();
+    let fault = bed.aws.fault(Fault::error(500, "InternalServiceError"));
+    refused(hub.read(&name("a"), Freshness::Since(asked)).await);
+    fault.clear();
+    let calls = bed.calls();
+    refused(hub.read(&name("a"), Freshness::ReuseSince(asked)).await);
+    assert_eq!(bed.calls(), calls, "the failure stands");
+    let again = async || hub.read(&name("a"), Freshness::ReuseSince(asked)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(text(&again().await), "new");
+    let calls = bed.calls();
+    assert_eq!(text(&again().await), "new");
+    assert_eq!(bed.calls(), calls, "a value read since then will do");
 }
 
 #[tokio::test]

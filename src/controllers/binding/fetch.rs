@@ -103,15 +103,22 @@ pub fn good(values: &Fetched) -> impl Iterator<Item = &Arc<Entry>> {
     entries.chain(listings.flatten())
 }
 
-/// A refresh that a person asked for is read anew; after an edit or a cure a failure of a moment ago says
-/// nothing; everything else is content with what was just read for others.
+/// A refresh that a person asked for is read anew, and while reads fail nothing from before it answers it;
+/// after an edit or a cure a failure of a moment ago says nothing; everything else is content with what was
+/// just read for others.
 fn reading(observed: &Observed, recipe: &Recipe) -> Reading {
+    let since = observed.refresh_since;
+    let failing = since.filter(|_| observed.status.failing_since.is_some());
+    let reuse = failing.map_or(Freshness::Reuse, Freshness::ReuseSince);
     let (freshness, lane) = match (&observed.refresh, observed.asked) {
-        (Some(_), _) => (Freshness::Since(observed.refresh_since), Lane::Urgent),
+        (Some(_), _) => {
+            let since = since.unwrap_or_else(Instant::now);
+            (Freshness::Since(since), Lane::Urgent)
+        }
         (None, true) => (Freshness::Anew, Lane::Urgent),
         // A first sync goes before refreshes, also when it is tried again.
-        (None, false) if observed.status.secret.is_none() => (Freshness::Reuse, Lane::Urgent),
-        (None, false) => (Freshness::Reuse, Lane::Routine),
+        (None, false) if observed.status.secret.is_none() => (reuse, Lane::Urgent),
+        (None, false) => (reuse, Lane::Routine),
     };
     Reading {
         freshness,
@@ -166,7 +173,7 @@ impl<'a> Reader<'a> {
     fn refresh_after(&self, asks: &BTreeSet<EntryAsk>) -> Option<Instant> {
         self.observed.refresh.as_ref()?;
         let asks: Vec<EntryAsk> = asks.iter().cloned().collect();
-        let since = self.observed.refresh_since;
+        let since = self.observed.refresh_since?;
         let together = since + REFRESH_TOGETHER;
         if together > Instant::now() {
             return Some(together);

@@ -32,8 +32,8 @@ pub struct Observed {
     pub refresh: Option<String>,
     /// A rollback that was asked for and not answered yet.
     pub rollback: Option<String>,
-    /// When that refresh was first seen.
-    pub refresh_since: Instant,
+    /// When the refresh that was asked for last, answered or not, was first seen.
+    pub refresh_since: Option<Instant>,
     /// The Secret that its status or spec names, as the watch has it.
     pub secret: Option<Arc<SecretRow>>,
     /// Name of that Secret.
@@ -90,14 +90,14 @@ pub fn observe(context: &Context, key: &ObjectKey) -> Option<Observed> {
 }
 
 /// When a token was first seen: whatever is read from then on answers it.
-fn refresh_since(context: &Context, key: &ObjectKey, token: Option<&str>) -> Instant {
+fn refresh_since(context: &Context, key: &ObjectKey, token: Option<&str>) -> Option<Instant> {
     context.remember(key, |memory| {
         let before = memory.refresh.take();
         let same = before.filter(|(seen, _)| Some(seen.as_str()) == token);
         let now = Instant::now();
         let since = same.as_ref().map_or(now, |(_, since)| *since);
         memory.refresh = token.map(|token| (token.to_owned(), since));
-        since
+        token.map(|_| since)
     })
 }
 
@@ -117,7 +117,7 @@ pub fn peek(context: &Context, key: &ObjectKey) -> Option<Observed> {
         deleting: row.deleting,
         has_finalizer: row.has_finalizer,
         spec: row.spec().map_err(|error| undecodable(key, &error)),
-        refresh_since: Instant::now(),
+        refresh_since: None,
         refresh: open(&row.refresh, &status.last_handled_refresh),
         rollback: open(&row.rollback, &status.last_handled_rollback),
         secret: context
@@ -182,7 +182,7 @@ mod tests {
             status: Status::default(),
             refresh: None,
             rollback: None,
-            refresh_since: Instant::now(),
+            refresh_since: None,
             secret: None,
             target: "ai".to_owned(),
             asked: false,
