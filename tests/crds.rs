@@ -157,16 +157,39 @@ async fn an_applied_example_keeps_its_spec_and_waits_for_the_operator() {
 }
 
 #[tokio::test]
-async fn the_bindings_of_a_whole_system_keep_their_specs_too() {
+async fn the_bindings_and_policies_of_whole_systems_keep_their_specs_too() {
     let bed = with_crds().await;
-    let namespace = bed.namespace("estate").await.unwrap();
-    let all = documents(&root().join("examples/estate/bindings.yaml"));
-    assert_eq!(all.len(), 3);
-    for mut written in all {
-        written["metadata"]["namespace"] = json!(namespace);
-        let live = applied(bed, &namespace, &written).await;
-        assert_eq!(live["spec"], written["spec"], "{}", written["metadata"]);
+    for (files, count) in [
+        (["bizi/bindings.yaml"].as_slice(), 1),
+        (&["fastapi/bindings.yaml", "fastapi/access-policy.yaml"], 3),
+        (&["ecomind/staging/bindings.yaml"], 2),
+        (
+            &["ecomind/prod/bindings.yaml", "ecomind/access-policy.yaml"],
+            4,
+        ),
+        (&["estate/bindings.yaml"], 3),
+        (&["gaara-store/bindings.yaml"], 1),
+    ] {
+        let namespace = bed.namespace("system").await.unwrap();
+        let file = |file: &&str| documents(&root().join("examples").join(file));
+        let all: Vec<Value> = files.iter().flat_map(file).collect();
+        assert_eq!(all.len(), count, "{files:?}");
+        for mut written in all {
+            if written["kind"] == "ExternalSecretBinding" {
+                written["metadata"]["namespace"] = json!(namespace);
+            }
+            let live = applied(bed, &namespace, &written).await;
+            assert_eq!(live["spec"], written["spec"], "{}", written["metadata"]);
+        }
     }
+    let policies = [
+        "secretaccesspolicy",
+        "fastapi",
+        "ecomind-staging",
+        "ecomind-prod",
+    ];
+    let gone = kubectl(bed, &[&["delete"], policies.as_slice()].concat()).await;
+    assert!(gone.status.success(), "{}", words(&gone));
 }
 
 /// The manifests of a file.

@@ -6,8 +6,10 @@ mod aws_examples;
 #[path = "docs/commands.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod commands;
+#[path = "docs/systems.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod systems;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 
 use keyferry::api::{ExternalSecretBinding, Reason};
@@ -16,8 +18,6 @@ use serde::Deserialize;
 
 const README: &str = include_str!("../README.md");
 const METRICS: &str = include_str!("../docs/metrics.md");
-const ESTATE: &str = include_str!("../examples/estate/bindings.yaml");
-const WORKLOADS: &str = include_str!("../examples/estate/workloads.yaml");
 
 /// Rows of the README's table of reasons: reason to meaning and cure.
 fn reasons_in_the_readme() -> Vec<(&'static str, &'static str, &'static str)> {
@@ -126,62 +126,4 @@ fn the_binding_in_the_readme_is_one() -> Result<(), Box<dyn Error>> {
     let read = bindings(text)?;
     assert_eq!(read.len(), 1);
     Ok(())
-}
-
-#[test]
-fn the_estate_workloads_use_what_the_estate_bindings_make() -> Result<(), Box<dyn Error>> {
-    let made: BTreeMap<String, Vec<String>> = bindings(ESTATE)?
-        .into_iter()
-        .map(|binding| {
-            let spec = binding.spec;
-            let fetched = spec.data.into_iter().map(|item| item.key);
-            let template = spec.template.unwrap_or_default();
-            let keys = match template.keep {
-                Some(keep) => template.data.into_keys().chain(keep).collect(),
-                None => template.data.into_keys().chain(fetched).collect(),
-            };
-            (
-                spec.target
-                    .and_then(|target| target.name)
-                    .unwrap_or_default(),
-                keys,
-            )
-        })
-        .collect();
-    assert_eq!(made.len(), 3);
-    let mut uses = 0;
-    for document in serde_yaml::Deserializer::from_str(WORKLOADS) {
-        let workload = serde_json::to_value(serde_yaml::Value::deserialize(document)?)?;
-        let mut references = Vec::new();
-        collect(&workload, &mut references);
-        for (secret, key, optional) in references {
-            uses += 1;
-            match made.get(&secret) {
-                Some(keys) => assert!(key.is_none_or(|key| keys.contains(&key)), "{secret}"),
-                None => assert!(optional, "{secret} is made by no binding"),
-            }
-        }
-    }
-    assert_eq!(uses, 8);
-    Ok(())
-}
-
-/// Every `secretRef` and `secretKeyRef` below a value: name, key, optional.
-fn collect(value: &serde_json::Value, into: &mut Vec<(String, Option<String>, bool)>) {
-    let text =
-        |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (name, field) in fields {
-                if name == "secretRef" || name == "secretKeyRef" {
-                    let optional = field.get("optional").and_then(serde_json::Value::as_bool);
-                    let secret = text(field.get("name")).unwrap_or_default();
-                    into.push((secret, text(field.get("key")), optional == Some(true)));
-                }
-                collect(field, into);
-            }
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
-        _ => {}
-    }
 }

@@ -56,6 +56,7 @@ mod stale;
 mod stalls;
 mod steady;
 mod sweeps;
+mod systems;
 mod templates;
 mod throttled;
 mod told;
@@ -117,6 +118,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         held::own(),
         midway::own(),
         preflight::own(),
+        systems::own(),
         members::own(),
         throttled::own(),
         batches::own(),
