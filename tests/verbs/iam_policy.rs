@@ -35,8 +35,10 @@ async fn the_policy_of_a_folder() {
     let args = ["iam-policy", "-f", ESTATE, "--account", ACCOUNT];
     let ran = laptop.run(&args).await;
     assert_eq!(ran.stderr, "");
-    let arn = |name: &str| {
-        format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:estate/{name}-??????")
+    // Its replicas' region and its own.
+    let regions = ["ap-northeast-1", REGION];
+    let arn = |region: &str, name: &str| {
+        format!("arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:estate/{name}-??????")
     };
     let entries = [
         "jwt/secret",
@@ -50,11 +52,12 @@ async fn the_policy_of_a_folder() {
     let expected = json!({"Version": "2012-10-17", "Statement": [
         {"Sid": "Read", "Effect": "Allow",
             "Action": ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
-            "Resource": entries.map(arn)},
+            "Resource": regions.map(|region| entries.map(|name| arn(region, name))).concat()},
         {"Sid": "Find", "Effect": "Allow", "Action": ["secretsmanager:BatchGetSecretValue"], "Resource": ["*"]},
         {"Sid": "Decrypt", "Effect": "Allow", "Action": ["kms:Decrypt"],
-            "Resource": [format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/*")],
-            "Condition": {"StringEquals": {"kms:ViaService": [format!("secretsmanager.{REGION}.amazonaws.com")]}}},
+            "Resource": regions.map(|region| format!("arn:aws:kms:{region}:{ACCOUNT}:key/*")),
+            "Condition": {"StringEquals": {"kms:ViaService":
+                regions.map(|region| format!("secretsmanager.{region}.amazonaws.com"))}}},
     ]});
     assert_eq!(document(&ran), expected);
     assert_eq!(laptop.run(&args).await.stdout, ran.stdout);

@@ -8,4 +8,5 @@ mod exec;
 mod iam_policy;
 mod kit;
 mod render;
+mod systems;
 mod validate;

@@ -259,7 +259,7 @@ fn was_used(calls: &[Call], operation: &str) -> bool {
     })
 }
 
-/// Whether a call was for an entry that the pattern of a resource allows.
+/// Whether a call was for an entry that the pattern of a resource allows, be it there or not.
 fn is_about(call: &Call, pattern: &str) -> bool {
     let fits = |id: &String| {
         let arn = match id.starts_with("arn:") {
@@ -274,7 +274,7 @@ fn is_about(call: &Call, pattern: &str) -> bool {
             None => arn == pattern.trim_end_matches("-??????"),
         }
     };
-    call.outcome == Outcome::Ok && call.ids.iter().any(fits)
+    call.ids.iter().any(fits)
 }
 
 /// Objects as a JSON entry holds them.
