@@ -11,7 +11,7 @@ use keyferry::api::crds::crds_yaml;
 use keyferry::app;
 use keyferry::cli::exec::ExecArgs;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, exec, iam_policy, process, render, validate};
+use keyferry::cli::{Cli, Verb, diff, exec, iam_policy, process, render, validate};
 use keyferry::cluster::rights;
 
 /// Overwrites memory when it is freed: serde, hyper and the AWS SDK copy values into buffers of
@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Verb::Validate(args) => validate::run(&args, &mut std::io::stdout()).map_err(Into::into),
         Verb::IamPolicy(args) => asking(async move {
             iam_policy::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
+        }),
+        Verb::Diff(args) => asking(async move {
+            Ok(diff::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await?)
         }),
         Verb::Render(args) => asking(async move { Ok(render::run(&args).await?) }),
         Verb::Exec(args) => run_program(&args),

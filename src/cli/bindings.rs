@@ -9,7 +9,11 @@ use super::{
     Problems,
     manifests::{self, Manifest},
 };
-use crate::core::{ParseSettings, Recipe, offline::Checker, parse};
+use crate::core::{
+    ParseSettings, Recipe,
+    offline::{Checker, Problem},
+    parse,
+};
 
 /// The one kind that gives data.
 const KIND: &str = "ExternalSecretBinding";
@@ -53,22 +57,40 @@ pub struct Binding {
 /// # Errors
 /// A line for everything that cannot be read or would be refused, with file and line.
 pub fn load(args: &FileArgs) -> Result<Vec<Binding>, Problems> {
+    let (bindings, _) = load_with(args, None)?;
+    Ok(bindings)
+}
+
+/// The same, and the manifests of another kind of ours, which are judged likewise.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    args: &FileArgs,
+    other: Option<&str>,
+) -> Result<(Vec<Binding>, Vec<Value>), Problems> {
     let checker = Checker::new(ParseSettings::default());
-    let (mut bindings, mut problems) = (Vec::new(), Vec::new());
+    let (mut bindings, mut others, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for manifest in manifests::read(&args.filenames) {
         match manifest {
-            Ok(manifest) if checker.knows(&manifest.value) && is_binding(&manifest.value) => {
+            Ok(manifest) if checker.knows(&manifest.value) && is(&manifest.value, Some(KIND)) => {
                 match binding(&checker, &manifest, args.namespace.as_deref()) {
                     Ok(binding) => bindings.push(binding),
                     Err(lines) => problems.extend(lines),
                 }
+            }
+            Ok(manifest) if checker.knows(&manifest.value) && is(&manifest.value, other) => {
+                let found = checker.check(&manifest.value);
+                let at = |it: &Problem| format!("{}: {it}", manifest.place(&it.path));
+                problems.extend(found.iter().map(at));
+                others.push(manifest.value);
             }
             Ok(_) => {}
             Err(unreadable) => problems.push(unreadable.to_string()),
         }
     }
     match problems.is_empty() {
-        true => Ok(bindings),
+        true => Ok((bindings, others)),
         false => Err(Problems(problems)),
     }
 }
@@ -101,8 +123,8 @@ pub fn choose(bindings: Vec<Binding>, name: Option<&str>) -> Result<Binding, Pro
     }
 }
 
-fn is_binding(manifest: &Value) -> bool {
-    manifest["kind"] == KIND
+fn is(manifest: &Value, kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| manifest["kind"] == kind)
 }
 
 fn binding(

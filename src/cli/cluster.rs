@@ -73,6 +73,13 @@ impl Cluster {
         &self.namespace
     }
 
+    /// The same, with the whole time from now on: what did not wait for the cluster does not count.
+    #[must_use]
+    pub fn from_now(mut self) -> Self {
+        self.deadline = Instant::now() + self.limit;
+        self
+    }
+
     /// Requests for Secrets.
     pub fn secrets(&self) -> Secrets {
         Secrets::new(self.raw())

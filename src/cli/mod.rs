@@ -4,6 +4,7 @@
 
 pub mod bindings;
 pub mod cluster;
+pub mod diff;
 pub mod duration;
 pub mod env_file;
 pub mod exec;
@@ -45,6 +46,8 @@ pub enum Verb {
     Validate(validate::ValidateArgs),
     /// Print the least IAM policy with which bindings are read, or who may have it
     IamPolicy(Box<iam_policy::IamPolicyArgs>),
+    /// Say what bindings in files would change in the cluster, by key and without values
+    Diff(Box<diff::DiffArgs>),
     /// Write what a binding gives into a file
     Render(Box<render::RenderArgs>),
     /// Run a program with the variables that a binding gives

@@ -73,14 +73,23 @@ impl Reader {
         })
     }
 
-    /// Who reads a binding.
+    /// Who runs the command, as STS says.
     ///
     /// # Errors
-    /// `NoCredentials`, `AssumeRoleFailed`, `Throttled`, `AwsUnavailable`.
+    /// `NoCredentials`, `Throttled`, `AwsUnavailable`.
     pub async fn caller(&self, binding: &Binding) -> Result<Caller, Finding> {
-        let ask = self.identity(binding);
-        self.within(async { self.hub(&ask).await?.caller().await })
+        let own = IdentityAsk {
+            role_arn: None,
+            ..self.identity(binding)
+        };
+        self.within(async { self.hub(&own).await?.caller().await })
             .await
+    }
+
+    /// The region in which a binding is read.
+    pub fn region<'r>(&'r self, binding: &'r Binding) -> Option<&'r str> {
+        let own = binding.recipe.identity.region.as_deref();
+        own.or(self.sources.own_region())
     }
 
     /// Asks whoever runs the command before a role or account is used that is not theirs. True: go on.
@@ -92,12 +101,7 @@ impl Reader {
         if self.args.yes || !consent::is_needed(&binding.recipe, role) {
             return Ok(true);
         }
-        let own = IdentityAsk {
-            role_arn: None,
-            ..self.identity(binding)
-        };
-        let caller = self.within(async { self.hub(&own).await?.caller().await });
-        let caller = caller.await?;
+        let caller = self.caller(binding).await?;
         let Some(foreign) = consent::foreign(&binding.recipe, role, &caller.arn) else {
             return Ok(true);
         };

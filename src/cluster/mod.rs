@@ -12,6 +12,7 @@ pub mod install_key;
 pub mod jobs;
 mod owned;
 mod pod_shapes;
+pub mod policies;
 pub mod raw;
 pub mod report;
 pub mod rights;

@@ -21,6 +21,7 @@ mod case;
 mod counted;
 mod credentials;
 mod deletion;
+mod diff;
 mod failover;
 mod held;
 mod iam;
@@ -95,6 +96,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         ownership::tests(),
         merge::tests(),
         deletion::tests(),
+        diff::tests(),
         reasons::tests(),
         reasons_more::tests(),
         reasons_rollouts::tests(),

@@ -4,7 +4,10 @@
 //! files are somebody else's.
 
 pub mod consent;
+pub mod difference;
 pub mod formats;
+pub mod judged;
+pub mod offers;
 pub mod substitute;
 pub mod variables;
 

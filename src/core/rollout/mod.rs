@@ -25,7 +25,7 @@ mod verdict;
 pub mod workload;
 
 #[cfg(test)]
-mod testing;
+pub(in crate::core) mod testing;
 
 #[cfg(test)]
 mod back_test;
