@@ -24,7 +24,7 @@ use super::{preflight::Preflight, status::ExternalSecretBindingStatus};
     namespaced,
     derive = "Default",
     derive = "PartialEq",
-    doc = "Carries AWS Secrets Manager entries into one Secret of this namespace and rolls the workloads that use it.",
+    doc = "Carries AWS Secrets Manager entries and Parameter Store parameters into one Secret of this namespace and rolls the workloads that use it.",
     status = "ExternalSecretBindingStatus",
     selectable = ".spec.target.name"
 )]
@@ -42,7 +42,7 @@ pub struct ExternalSecretBindingSpec {
     /// Keys of the Secret, one at a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataItem>,
-    /// Many keys at once, from JSON objects or from every entry under a prefix.
+    /// Many keys at once, from JSON objects or from every entry under a prefix or path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_from: Vec<DataFromItem>,
     /// Keys composed from fetched values.
@@ -100,19 +100,23 @@ pub struct DataItem {
     pub optional: Option<bool>,
 }
 
-/// Where one value comes from.
+/// Where one value comes from: exactly one of `secret` and `parameter`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValueFrom {
     /// Name, ARN or partial ARN of the entry, or an ECS reference `ARN:json-key:version-stage:version-id`.
-    pub secret: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Name or ARN of a parameter of Parameter Store, with `:` and a version number or a label behind it for one version: `/estate/config/log-level`, `/estate/config/log-level:3`, `/estate/config/log-level:blue`. Default: its latest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
     /// Property of a JSON object: a top-level name as it stands first, else a dotted path or a JSON pointer. Default: the whole value, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub property: Option<String>,
-    /// Staging label. Default: AWSCURRENT.
+    /// Staging label, with `secret`. Default: AWSCURRENT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_stage: Option<String>,
-    /// Version id; the value is then never refreshed.
+    /// Version id, with `secret`; the value is then never refreshed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
     /// How the fetched text is decoded. Default: None.
@@ -132,7 +136,7 @@ pub enum Decode {
     Base64Url,
 }
 
-/// Many keys at once: exactly one of `secret` and `prefix`.
+/// Many keys at once: exactly one of `secret`, `prefix` and `parameterPath`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DataFromItem {
@@ -151,10 +155,13 @@ pub struct DataFromItem {
     /// Every entry whose name begins so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// Every parameter of Parameter Store below this path, at all levels: `/estate/config/`. The names below it become keys as those below a `prefix` do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter_path: Option<String>,
     /// Narrows `prefix` to entries that carry all these tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// Globs over the names before renaming (property names, or entry names below the prefix); one must match. Default: all.
+    /// Globs over the names before renaming (property names, or names below the prefix or path); one must match. Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
     /// Globs over the names before renaming; none may match.
@@ -163,7 +170,7 @@ pub struct DataFromItem {
     /// How names become keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rename: Option<Rename>,
-    /// True gives no keys when the entry or the property is missing, or when nothing lies under the prefix.
+    /// True gives no keys when the entry or the property is missing, or when nothing lies under the prefix or path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }

@@ -15,6 +15,11 @@ pub const ENTRIES: i64 = 500;
 pub const REFERENCE_CHARS: i64 = 1_100;
 /// Characters of an entry's name (source: Secrets Manager API reference, CreateSecret).
 pub const ENTRY_NAME_CHARS: i64 = 512;
+/// Characters of a parameter: its ARN (1,011), a colon and a label (source: Systems Manager user guide, "Parameter
+/// name requirements and constraints" and "Working with parameter labels").
+pub const PARAMETER_CHARS: i64 = 1_112;
+/// Characters of a parameter's label (source: as above).
+pub const PARAMETER_LABEL_CHARS: i64 = 100;
 /// Characters of a property, a dotted path or a JSON pointer.
 pub const PROPERTY_CHARS: i64 = 512;
 /// Characters of a staging label (source: Secrets Manager API reference, GetSecretValue).

@@ -82,16 +82,30 @@ pub struct SecretStatus {
     pub resource_version: String,
 }
 
-/// One entry the Secret was made from.
+/// One entry the Secret was made from: a secret or a parameter.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
-    /// Name of the entry.
+    /// Name of the secret.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// Version id (an HMAC if it is not a UUID).
+    /// Name of the parameter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parameter: String,
+    /// Version id (an HMAC if it is not a UUID); of a parameter its version number, a hyphen and eight characters that tell it from one of the same number that was deleted.
     pub version_id: String,
     /// Region it was read from.
     pub region: String,
+}
+
+impl SourceStatus {
+    /// How messages call it.
+    pub fn shown(&self) -> String {
+        match self.parameter.is_empty() {
+            true => self.secret.clone(),
+            false => format!("parameter {}", self.parameter),
+        }
+    }
 }
 
 /// A region that serves while the binding's own does not.

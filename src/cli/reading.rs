@@ -21,7 +21,7 @@ use crate::{
     api::Reason,
     core::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector, local::consent,
-        parse_reference,
+        parameter::ask,
     },
     source::{
         Caller, Freshness, Hub, IdentityAsk, ReadSettings, SourceMetrics, SourceSettings, Sources,
@@ -249,10 +249,12 @@ fn nothing(recipe: &Recipe, finding: &Finding) -> Fetched {
 }
 
 /// Every member under a prefix with its current value. Listings show for minutes what is gone.
-async fn members(hub: &Arc<Hub>, ask: &PrefixAsk) -> Result<Vec<Arc<Entry>>, Finding> {
-    let listed = hub.list(ask, Freshness::Reuse).await?;
+async fn members(hub: &Arc<Hub>, prefix: &PrefixAsk) -> Result<Vec<Arc<Entry>>, Finding> {
+    let listed = hub.list(prefix, Freshness::Reuse).await?;
     let valued = listed.iter().filter(|it| it.current_version_id.is_some());
-    let asks: Vec<EntryAsk> = valued.filter_map(|it| current(&it.arn)).collect();
+    let asks: Vec<EntryAsk> = valued
+        .filter_map(|it| ask(&it.arn, VersionSelector::Current))
+        .collect();
     let mut members = Vec::new();
     for read in join_all(asks.iter().map(|ask| hub.read(ask, Freshness::Reuse))).await {
         match read {
@@ -270,12 +272,6 @@ fn is_gone(finding: &Finding) -> bool {
         finding.reason,
         Reason::SecretNotFound | Reason::MarkedForDeletion
     )
-}
-
-fn current(arn: &str) -> Option<EntryAsk> {
-    let id = parse_reference(arn).ok()?.ask.id;
-    let version = VersionSelector::Current;
-    Some(EntryAsk { id, version })
 }
 
 /// A question on the terminal; anything but yes is no.

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, entry::SecretArn, glob::Glob, reference::readings};
+use super::{
+    Entry, Finding, PrefixAsk, SecretId, Store, entry::SecretArn, glob::Glob, reference::readings,
+};
 use crate::api::{Reason, SecretAccessPolicy, names::BUILT_IN_POLICY};
 
 pub mod file;
@@ -56,6 +58,8 @@ pub struct Policy {
     pub match_labels: BTreeMap<String, String>,
     /// Globs over names of entries.
     pub secrets: Vec<String>,
+    /// Globs over names of parameters; empty: none.
+    pub parameters: Vec<String>,
     /// Accounts; empty: the caller's own.
     pub accounts: Vec<String>,
     /// Regions; empty: every region.
@@ -110,21 +114,29 @@ impl Policy {
 
     fn allows_entry(&self, request: &AccessRequest) -> bool {
         match &request.asked {
-            Asked::Entry(names) => {
+            Asked::Entry(names) | Asked::Parameter(names) => {
                 !names.is_empty() && names.iter().all(|name| self.allows_name(name, request))
             }
-            Asked::Prefix(prefix) => self
-                .secret_globs(request)
+            Asked::Prefix(prefix) | Asked::Path(prefix) => self
+                .globs(request)
                 .any(|glob| glob.matches_everything_under(prefix)),
         }
     }
 
     fn allows_name(&self, name: &str, request: &AccessRequest) -> bool {
-        self.secret_globs(request).any(|glob| glob.matches(name))
+        self.globs(request).any(|glob| glob.matches(name))
     }
 
-    fn secret_globs(&self, request: &AccessRequest) -> impl Iterator<Item = Glob> {
-        self.secrets
+    /// What may be read of the store that is asked.
+    fn names(&self, asked: &Asked) -> &[String] {
+        match asked.store() {
+            Store::Secrets => &self.secrets,
+            Store::Parameters => &self.parameters,
+        }
+    }
+
+    fn globs(&self, request: &AccessRequest) -> impl Iterator<Item = Glob> {
+        self.names(&request.asked)
             .iter()
             .map(|pattern| Glob::expand(pattern, NAMESPACE, &request.namespace))
     }
@@ -158,6 +170,7 @@ impl From<&SecretAccessPolicy> for Policy {
             namespaces: spec.namespaces.names,
             match_labels: spec.namespaces.match_labels,
             secrets: spec.secrets,
+            parameters: spec.parameters,
             accounts: spec.accounts,
             regions: spec.regions,
             role_arns: spec.role_arns,
@@ -194,6 +207,10 @@ pub enum Asked {
     Entry(Vec<String>),
     /// Every entry under a prefix. The names that come back are asked for again, one by one.
     Prefix(String),
+    /// One parameter: every name it may turn out to have. All of them must be allowed.
+    Parameter(Vec<String>),
+    /// Every parameter under a path. The names that come back are asked for again, one by one.
+    Path(String),
 }
 
 impl Default for Asked {
@@ -212,6 +229,49 @@ impl Asked {
     /// An entry asked for by ARN, in both readings.
     pub fn arn(arn: &SecretArn) -> Self {
         Self::Entry(readings(&arn.resource))
+    }
+
+    /// Whatever an id means, in all its readings.
+    pub fn of(id: &SecretId) -> Self {
+        match id.store() {
+            Store::Secrets => Self::Entry(id.readings()),
+            Store::Parameters => Self::Parameter(id.readings()),
+        }
+    }
+
+    /// Everything under a prefix or path.
+    pub fn under(ask: &PrefixAsk) -> Self {
+        match ask.store {
+            Store::Secrets => Self::Prefix(ask.prefix.clone()),
+            Store::Parameters => Self::Path(ask.prefix.clone()),
+        }
+    }
+
+    /// What came back.
+    pub fn answer(entry: &Entry) -> Self {
+        let names = vec![entry.name.clone()];
+        match entry.store() {
+            Store::Secrets => Self::Entry(names),
+            Store::Parameters => Self::Parameter(names),
+        }
+    }
+
+    /// Where it is kept.
+    pub fn store(&self) -> Store {
+        match self {
+            Self::Entry(_) | Self::Prefix(_) => Store::Secrets,
+            Self::Parameter(_) | Self::Path(_) => Store::Parameters,
+        }
+    }
+
+    /// The name as it was asked for, with a star behind what means everything under it.
+    pub fn first(&self) -> String {
+        match self {
+            Self::Entry(names) | Self::Parameter(names) => {
+                names.first().cloned().unwrap_or_default()
+            }
+            Self::Prefix(prefix) | Self::Path(prefix) => format!("{prefix}*"),
+        }
     }
 }
 

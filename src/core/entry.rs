@@ -1,4 +1,4 @@
-//! Entries of Secrets Manager as the rest of the crate sees them: what is asked and what came back.
+//! Entries of Secrets Manager and Parameter Store as the rest of the crate sees them: what is asked and what came back.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,15 +7,45 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Finding, SecretValue};
+use super::{Finding, SecretValue, parameter::ParameterId};
 
-/// Which entry: by name or by ARN. Parsed by `core::reference`.
+/// Where an entry is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Store {
+    /// Secrets Manager.
+    #[default]
+    Secrets,
+    /// Parameter Store.
+    Parameters,
+}
+
+impl Store {
+    /// How messages call an entry of that name.
+    pub fn called(self, name: &str) -> String {
+        match self {
+            Self::Secrets => format!("\"{name}\""),
+            Self::Parameters => format!("parameter \"{name}\""),
+        }
+    }
+
+    /// The same at the beginning of a sentence.
+    pub fn named(self, name: &str) -> String {
+        match self {
+            Self::Secrets => format!("\"{name}\""),
+            Self::Parameters => format!("Parameter \"{name}\""),
+        }
+    }
+}
+
+/// Which entry: by name or by ARN. Parsed by `core::reference` and `core::parameter`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SecretId {
     /// A friendly name in the caller's own account.
     Name(String),
     /// A full or partial ARN. Whether the resource ends in AWS's six characters cannot be told from the text.
     Arn(SecretArn),
+    /// A parameter of Parameter Store.
+    Parameter(ParameterId),
 }
 
 /// `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:RESOURCE`, RESOURCE with or without the suffix.
@@ -34,12 +64,12 @@ pub struct SecretArn {
 /// Which version of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum VersionSelector {
-    /// Staging label AWSCURRENT: may be read in batches.
+    /// Staging label AWSCURRENT: may be read in batches. Of a parameter: the latest version.
     #[default]
     Current,
-    /// Another staging label.
+    /// Another staging label, or a parameter's label.
     Stage(String),
-    /// A version id: never changes.
+    /// A version id, or a parameter's version number: never changes.
     Id(String),
 }
 
@@ -52,10 +82,12 @@ pub struct EntryAsk {
     pub version: VersionSelector,
 }
 
-/// One listing: every entry under a prefix that carries all tags.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One listing: every secret under a prefix that carries all tags, or every parameter under a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PrefixAsk {
-    /// Beginning of the names; never empty.
+    /// Where they are kept.
+    pub store: Store,
+    /// Beginning of the names; never empty. A path begins and ends with a slash.
     pub prefix: String,
     /// Tags that must all be there.
     pub tags: BTreeMap<String, String>,
@@ -68,12 +100,32 @@ pub struct Entry {
     pub arn: String,
     /// Friendly name as AWS answered it.
     pub name: String,
-    /// Version id.
+    /// Version id; of a parameter see [`super::parameter::version_id`].
     pub version_id: String,
     /// When that version was created.
     pub created: Option<Timestamp>,
     /// The value.
     pub value: EntryValue,
+}
+
+impl Entry {
+    /// Where it is kept.
+    pub fn store(&self) -> Store {
+        match self.arn.split(':').nth(2) {
+            Some("ssm") => Store::Parameters,
+            _ => Store::Secrets,
+        }
+    }
+
+    /// How messages call it.
+    pub fn called(&self) -> String {
+        self.store().called(&self.name)
+    }
+
+    /// The same at the beginning of a sentence.
+    pub fn named(&self) -> String {
+        self.store().named(&self.name)
+    }
 }
 
 /// Text and binary are kept apart: only text can be JSON.

@@ -20,8 +20,10 @@ pub fn is_called_for<'a>(failures: impl IntoIterator<Item = &'a Finding>) -> boo
 /// An ask as it is made in another region.
 pub fn ask_in(region: &str, ask: &EntryAsk) -> EntryAsk {
     let mut there = ask.clone();
-    if let SecretId::Arn(arn) = &mut there.id {
-        region.clone_into(&mut arn.region);
+    match &mut there.id {
+        SecretId::Arn(arn) => region.clone_into(&mut arn.region),
+        // Not replicated: the API refuses such a binding.
+        SecretId::Name(_) | SecretId::Parameter(_) => {}
     }
     there
 }

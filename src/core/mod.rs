@@ -23,6 +23,7 @@ pub mod local;
 pub mod managers;
 pub mod offline;
 pub mod ownership;
+pub mod parameter;
 pub mod parse;
 pub mod placeholder;
 pub mod preflight;
@@ -45,8 +46,11 @@ pub mod write_plan;
 mod leak;
 
 pub use class::Class;
-pub use entry::{Entry, EntryAsk, EntryValue, Fetched, PrefixAsk, SecretId, VersionSelector};
+pub use entry::{
+    Entry, EntryAsk, EntryValue, Fetched, PrefixAsk, SecretId, Store, VersionSelector,
+};
 pub use finding::Finding;
+pub use parameter::{ParameterId, parse_parameter};
 pub use parse::{ParseSettings, parse};
 pub use recipe::Recipe;
 pub use reference::{Reference, ReferenceError, parse_reference};

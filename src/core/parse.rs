@@ -118,8 +118,10 @@ fn parse_spec(
         rollout: spec.rollout.as_ref().map(rollout::rollout).transpose()?,
         suspended: spec.suspend.unwrap_or(false),
     };
-    recipe.identity.region = source::region(recipe.identity.region.take(), &recipe.asks())?;
+    let asks = recipe.asks();
+    recipe.identity.region = source::region(recipe.identity.region.take(), &asks)?;
     source::failover_is_elsewhere(&recipe.identity)?;
+    source::failover_is_for_secrets(&recipe.identity, &asks, &recipe.prefixes())?;
     Ok(recipe)
 }
 

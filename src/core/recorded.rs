@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{EntryAsk, PrefixAsk, Recipe, SecretId, VersionSelector, recipe::GroupSource};
+use super::{
+    EntryAsk, PrefixAsk, Recipe, SecretId, Store, VersionSelector, parameter, recipe::GroupSource,
+};
 use crate::api::status::SourceStatus;
 
 /// What a status tells of the sources of a recipe.
@@ -19,9 +21,7 @@ pub struct Recorded {
 pub fn versions(recipe: &Recipe, sources: &[SourceStatus]) -> Option<Recorded> {
     let mut recorded = Recorded::default();
     for ask in recipe.asks() {
-        let mut found = sources
-            .iter()
-            .filter(|source| may_be(&ask.id, &source.secret));
+        let mut found = sources.iter().filter(|source| may_be(&ask.id, source));
         let version = match (found.next(), found.next()) {
             (Some(source), None) => Some(at_version(&ask, source)?),
             (None, None) if is_optional(recipe, &ask) => None,
@@ -34,8 +34,8 @@ pub fn versions(recipe: &Recipe, sources: &[SourceStatus]) -> Option<Recorded> {
             return None;
         }
         let mut members = BTreeMap::new();
-        for source in sources.iter().filter(|s| s.secret.starts_with(&ask.prefix)) {
-            let before = members.insert(source.secret.clone(), source.version_id.clone());
+        for (name, source) in under(sources, &ask) {
+            let before = members.insert(name.to_owned(), source.version_id.clone());
             if before.is_some() {
                 return None;
             }
@@ -45,25 +45,40 @@ pub fn versions(recipe: &Recipe, sources: &[SourceStatus]) -> Option<Recorded> {
     Some(recorded)
 }
 
+/// The sources under a prefix or path, by name.
+pub fn under<'a>(
+    sources: &'a [SourceStatus],
+    ask: &'a PrefixAsk,
+) -> impl Iterator<Item = (&'a str, &'a SourceStatus)> {
+    let name = |source: &'a SourceStatus| match ask.store {
+        Store::Secrets => source.secret.as_str(),
+        Store::Parameters => source.parameter.as_str(),
+    };
+    let named = sources.iter().map(move |source| (name(source), source));
+    named.filter(|(name, _)| name.starts_with(&ask.prefix))
+}
+
 /// The recorded version, unless another one is pinned.
 fn at_version(ask: &EntryAsk, source: &SourceStatus) -> Option<String> {
     match &ask.version {
-        VersionSelector::Id(id) if *id != source.version_id => None,
+        VersionSelector::Id(id) if !parameter::is_version(id, &source.version_id) => None,
         _ => Some(source.version_id.clone()),
     }
 }
 
 /// Whether a status records an entry that an id may mean.
 pub fn holds(sources: &[SourceStatus], id: &SecretId) -> bool {
-    sources.iter().any(|source| may_be(id, &source.secret))
+    sources.iter().any(|source| may_be(id, source))
 }
 
-/// Whether a name is that of an id. An ARN may or may not end in AWS's hyphen and six characters.
-fn may_be(id: &SecretId, name: &str) -> bool {
+/// Whether a source is that of an id. An ARN may or may not end in AWS's hyphen and six characters.
+fn may_be(id: &SecretId, source: &SourceStatus) -> bool {
     match id {
-        SecretId::Name(own) => own == name,
+        SecretId::Name(own) => own == &source.secret,
+        SecretId::Parameter(id) => id.may_be(&source.parameter),
         SecretId::Arn(arn) => {
-            let rest = arn.resource.strip_prefix(name);
+            let name = Some(source.secret.as_str()).filter(|name| !name.is_empty());
+            let rest = name.and_then(|name| arn.resource.strip_prefix(name));
             rest.is_some_and(|rest| rest.is_empty() || (rest.len() == 7 && rest.starts_with('-')))
         }
     }
@@ -98,6 +113,7 @@ mod tests {
     fn sources(all: &[(&str, &str)]) -> Vec<SourceStatus> {
         let source = |(secret, version): &(&str, &str)| SourceStatus {
             secret: (*secret).into(),
+            parameter: String::new(),
             version_id: (*version).into(),
             region: "us-east-1".into(),
         };
@@ -152,6 +168,43 @@ mod tests {
         for (text, expected) in [("ns/b", true), (ARN, true), ("ns/bb", false), ("ns", false)] {
             assert_eq!(holds(&record, &id(text)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_and_a_parameter_of_one_name_are_two_sources() {
+        let (old, new) = ("3-0123abcd", "4-0123abcd");
+        let mut record = sources(&[("/ns/x/a", "1"), ("ns/a", "2")]);
+        for (name, version) in [("/ns/x/a", old), ("/ns/x/b", new)] {
+            record.push(SourceStatus {
+                parameter: name.into(),
+                version_id: version.into(),
+                ..SourceStatus::default()
+            });
+        }
+        let read = |from: serde_json::Value| {
+            let recipe = recipe(json!({"data": [{"key": "A", "from": from}]}));
+            let recorded = versions(&recipe, &record)?;
+            recorded.entries.into_iter().next()?.1
+        };
+        assert_eq!(read(json!({"secret": "/ns/x/a"})).as_deref(), Some("1"));
+        assert_eq!(read(json!({"parameter": "/ns/x/a"})).as_deref(), Some(old));
+        assert_eq!(
+            read(json!({"parameter": "/ns/x/a:3"})).as_deref(),
+            Some(old)
+        );
+        assert_eq!(
+            read(json!({"parameter": "/ns/x/a:4"})),
+            None,
+            "another is pinned"
+        );
+        let arn = "arn:aws:ssm:us-east-1:111122223333:parameter/ns/x/b";
+        assert_eq!(read(json!({"parameter": arn})).as_deref(), Some(new));
+        // Of an ARN without what is recorded as a parameter nothing is known.
+        assert_eq!(read(json!({"secret": ARN})), None);
+        let path = recipe(json!({"dataFrom": [{"parameterPath": "/ns/x/"}]}));
+        let recorded = versions(&path, &record).unwrap();
+        let members: Vec<_> = recorded.prefixes[0].1.keys().collect();
+        assert_eq!(members, ["/ns/x/a", "/ns/x/b"]);
     }
 
     #[test]

@@ -6,7 +6,10 @@
 
 use crate::api::limits;
 
-use super::entry::{EntryAsk, SecretArn, SecretId, VersionSelector};
+use super::{
+    entry::{EntryAsk, SecretArn, SecretId, Store, VersionSelector},
+    parameter::ParameterId,
+};
 
 /// Longest reference in characters (the API's own limit).
 pub const MAX_REFERENCE: usize = limits::REFERENCE_CHARS as usize;
@@ -205,6 +208,15 @@ impl SecretId {
         match self {
             Self::Name(name) => name,
             Self::Arn(arn) => &arn.resource,
+            Self::Parameter(id) => id.display(),
+        }
+    }
+
+    /// Where the entry is kept.
+    pub fn store(&self) -> Store {
+        match self {
+            Self::Name(_) | Self::Arn(_) => Store::Secrets,
+            Self::Parameter(_) => Store::Parameters,
         }
     }
 
@@ -216,6 +228,7 @@ impl SecretId {
                 "arn:{}:secretsmanager:{}:{}:secret:{}",
                 a.partition, a.region, a.account, a.resource
             ),
+            Self::Parameter(id) => id.request(),
         }
     }
 
@@ -226,22 +239,25 @@ impl SecretId {
         match self {
             Self::Name(name) => vec![name.clone()],
             Self::Arn(arn) => readings(&arn.resource),
+            Self::Parameter(id) => id.readings(),
         }
     }
 
     /// Region of an ARN.
     pub fn region(&self) -> Option<&str> {
         match self {
-            Self::Name(_) => None,
+            Self::Name(_) | Self::Parameter(ParameterId::Name(_)) => None,
             Self::Arn(arn) => Some(&arn.region),
+            Self::Parameter(ParameterId::Arn(arn)) => Some(&arn.region),
         }
     }
 
     /// Account of an ARN.
     pub fn account(&self) -> Option<&str> {
         match self {
-            Self::Name(_) => None,
+            Self::Name(_) | Self::Parameter(ParameterId::Name(_)) => None,
             Self::Arn(arn) => Some(&arn.account),
+            Self::Parameter(ParameterId::Arn(arn)) => Some(&arn.account),
         }
     }
 }

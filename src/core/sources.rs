@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::revision::InstallKey;
+use super::{parameter, revision::InstallKey};
 
 /// How many versions an entry has left are remembered.
 pub const EARLIER: usize = 9;
@@ -39,8 +39,8 @@ impl SourceVersion<'_> {
     }
 }
 
-/// How a version id is shown and recorded: a UUID as it is (it says nothing), anything else as an HMAC
-/// of 20 characters (a ClientRequestToken may be made from the value).
+/// How a version id is shown and recorded: a UUID and a parameter's version as they are (they say nothing), anything
+/// else as an HMAC of 20 characters (a ClientRequestToken may be made from the value).
 pub fn version_mark(key: &InstallKey, version_id: &str) -> String {
     if is_version_id(version_id) {
         version_id.to_owned()
@@ -49,8 +49,17 @@ pub fn version_mark(key: &InstallKey, version_id: &str) -> String {
     }
 }
 
-/// True for the mark of a version id that is a UUID: it is the id itself.
+/// True for a mark that is the version id itself: a UUID or a parameter's version.
 pub fn is_version_id(text: &str) -> bool {
+    is_uuid(text) || parameter::number(text).is_some()
+}
+
+/// A version id or its mark as people tell versions apart: a parameter's number, else eight characters.
+pub fn shown_version(version: &str) -> &str {
+    parameter::number(version).unwrap_or_else(|| version.get(..8).unwrap_or(version))
+}
+
+fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -217,6 +226,16 @@ mod tests {
         assert_eq!(mark.len(), 20);
         assert!(!mark.contains("hunter"));
         assert_eq!(mark, version_mark(&key(), token));
+    }
+
+    #[test]
+    fn a_parameters_version_is_shown_by_its_number() {
+        let version = crate::core::parameter::version_id("arn", 12, None);
+        assert_eq!(version_mark(&key(), &version), version);
+        assert_eq!(shown_version(&version), "12");
+        assert_eq!(shown_version(UUID), "41aa07c9");
+        // A token that a person chose is never shown for looking like a number.
+        assert_eq!(version_mark(&key(), "12").len(), 20);
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Plan {
 fn is_final(refusal: &Refusal, id: &SecretId, wire: &str) -> bool {
     let other_spelling = match id {
         SecretId::Arn(arn) => looks_complete(&arn.resource) || id_text(id) != wire,
-        SecretId::Name(_) => false,
+        SecretId::Name(_) | SecretId::Parameter(_) => false,
     };
     !(other_spelling && refusal.may_be_misspelt())
 }

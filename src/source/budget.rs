@@ -15,27 +15,31 @@ use super::{
     metrics::Operation,
     slowing::{Slowing, most_halvings},
 };
+use crate::core::Store;
 
 /// The operations that have a quota here, with AWS's calls a second for one account and region.
 ///
 /// Sources: GetSecretValue and DescribeSecret: "AWS Secrets Manager increases API requests per second",
 /// What's New, March 2025; BatchGetSecretValue and ListSecrets: "AWS Secrets Manager quotas", user guide.
-/// A call into another account counts in the caller's (source: the same page).
-const QUOTAS: [(Operation, f64); 4] = [
+/// A call into another account counts in the caller's (source: the same page). GetParameters has its 40 together with
+/// GetParameter and GetParametersByPath, where the account has not switched to higher throughput ("AWS Systems Manager
+/// endpoints and quotas", AWS General Reference).
+const QUOTAS: [(Operation, f64); 5] = [
     (Operation::GetSecretValue, 10_000.0),
     (Operation::BatchGetSecretValue, 100.0),
     (Operation::ListSecrets, 100.0),
     (Operation::DescribeSecret, 40_000.0),
+    (Operation::GetParameters, 40.0),
 ];
 
 /// A budget that nobody used for so long, and that is not slowed, can be made anew.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// All budgets, by caller account and region.
+/// All budgets, by service, caller account and region: when one service asks to slow down, the other goes on.
 pub(super) struct Budgets {
     share: f64,
     clock: Clock,
-    made: Mutex<HashMap<(String, String), Arc<Budget>>>,
+    made: Mutex<HashMap<(Store, String, String), Arc<Budget>>>,
 }
 
 impl Budgets {
@@ -48,9 +52,9 @@ impl Budgets {
         }
     }
 
-    /// The budget of an account in a region: the same one for equal asks.
-    pub fn of(&self, account: &str, region: &str) -> Arc<Budget> {
-        let key = (account.to_owned(), region.to_owned());
+    /// The budget of an account with a service in a region: the same one for equal asks.
+    pub fn of(&self, store: Store, account: &str, region: &str) -> Arc<Budget> {
+        let key = (store, account.to_owned(), region.to_owned());
         let mut made = self.made.lock();
         made.entry(key)
             .or_insert_with(|| Arc::new(self.apart()))
@@ -110,7 +114,7 @@ impl Budget {
         lane: Lane,
         patience: Duration,
     ) -> Result<(), Duration> {
-        let Some(bucket) = self.buckets.get(&operation) else {
+        let Some(bucket) = self.buckets.get(&operation.counted_as()) else {
             return Ok(());
         };
         let waiting = bucket.enter(lane);

@@ -148,12 +148,17 @@ async fn a_queue_that_is_too_long_is_told_at_once() {
 fn an_account_in_a_region_has_one_budget_until_nobody_needs_it() {
     let dial = Dial::default();
     let budgets = Budgets::new(0.2, dial.clock());
-    let first = budgets.of("1", "a");
-    assert!(Arc::ptr_eq(&first, &budgets.of("1", "a")));
+    let first = budgets.of(Store::Secrets, "1", "a");
+    assert!(Arc::ptr_eq(&first, &budgets.of(Store::Secrets, "1", "a")));
     for (account, region) in [("1", "b"), ("2", "a")] {
-        assert!(!Arc::ptr_eq(&first, &budgets.of(account, region)));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &budgets.of(Store::Secrets, account, region)
+        ));
     }
-    budgets.of("2", "a").throttled(Some(ms(700_000)));
+    budgets
+        .of(Store::Secrets, "2", "a")
+        .throttled(Some(ms(700_000)));
     let left = || budgets.made.lock().len();
     // (at, left): one is held, one new, one told to wait.
     for (at, wanted) in [

@@ -1,9 +1,6 @@
-//! The Secrets Manager calls themselves: one session check, one budget, one count, plain types out.
+//! The Secrets Manager calls themselves: plain types out.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{
@@ -11,46 +8,23 @@ use aws_sdk_secretsmanager::{
     config::{Builder, IdentityCache, Region, retry::RetryConfig},
     types::{Filter, FilterNameStringType},
 };
-use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
     batch::BatchReply,
     bucket::Lane,
-    budget::{Budget, Budgets},
-    credentials::{Credentials, Session},
+    credentials::Credentials,
     failure::Failure,
-    metrics::{Operation, Outcome, SourceEvent, SourceMetrics},
+    line::{Line, Pace},
+    metrics::{Operation, SourceEvent, SourceMetrics},
     replies::{Described, Page, batch_reply, described, entry},
 };
-use crate::core::{Entry, VersionSelector, schedule::jittered};
-
-/// Attempts of one operation where nothing else is said (source: AWS SDKs, standard retry mode).
-const ATTEMPTS: u32 = 3;
-/// Wait before the second attempt; it doubles with each further one.
-const BACKOFF: Duration = Duration::from_millis(200);
+use crate::core::{Entry, Store, VersionSelector};
 
 /// Secrets Manager as one hub calls it.
 pub(super) struct Calls {
     client: Client,
     pub credentials: Arc<Credentials>,
-    metrics: SourceMetrics,
-    pace: Pace,
-    region: String,
-    /// Attempts of one operation.
-    attempts: u32,
-    /// Used while nobody knows whose account it is.
-    unknown: Arc<Budget>,
-}
-
-/// What bounds calls: the same for every hub.
-#[derive(Clone)]
-pub(super) struct Pace {
-    pub budgets: Arc<Budgets>,
-    /// All attempts of one operation, and before that the wait for a turn.
-    pub patience: Duration,
-    /// Random, between 0 and 1.
-    pub chance: fn() -> f64,
+    line: Line,
 }
 
 impl Calls {
@@ -73,14 +47,8 @@ impl Calls {
         }
         Self {
             client: Client::from_conf(config.build()),
-            credentials,
-            metrics,
-            unknown: Arc::new(pace.budgets.apart()),
-            region: region.to_owned(),
-            attempts: sdk
-                .retry_config()
-                .map_or(ATTEMPTS, RetryConfig::max_attempts),
-            pace,
+            credentials: credentials.clone(),
+            line: Line::new(sdk, Store::Secrets, region, credentials, metrics, pace),
         }
     }
 
@@ -92,6 +60,7 @@ impl Calls {
         lane: Lane,
     ) -> Result<Entry, Failure> {
         let reply = self
+            .line
             .call(Operation::GetSecretValue, lane, || {
                 let call = self.client.get_secret_value().secret_id(wire);
                 match version {
@@ -109,6 +78,7 @@ impl Calls {
     /// One BatchGetSecretValue.
     pub async fn get_batch(&self, wires: &[String], lane: Lane) -> Result<BatchReply, Failure> {
         let reply = self
+            .line
             .call(Operation::BatchGetSecretValue, lane, || {
                 let call = self.client.batch_get_secret_value();
                 call.set_secret_id_list(Some(wires.to_vec())).send()
@@ -120,7 +90,8 @@ impl Calls {
     }
 
     fn decrypted(&self, operation: Operation, values: usize) {
-        self.metrics
+        self.line
+            .metrics
             .record(SourceEvent::Decrypted { operation, values });
     }
 
@@ -133,6 +104,7 @@ impl Calls {
         lane: Lane,
     ) -> Result<Page, Failure> {
         let reply = self
+            .line
             .call(Operation::ListSecrets, lane, || {
                 let call = self
                     .client
@@ -152,115 +124,13 @@ impl Calls {
     /// One DescribeSecret.
     pub async fn describe(&self, wire: &str, lane: Lane) -> Result<Described, Failure> {
         let reply = self
+            .line
             .call(Operation::DescribeSecret, lane, || {
                 self.client.describe_secret().secret_id(wire).send()
             })
             .await?;
         described(reply).ok_or(Failure::Unreadable(200))
     }
-
-    /// Waits for a turn and calls. Time spent waiting for it is no time of the operation.
-    async fn call<T, E: ProvideErrorMetadata, F>(
-        &self,
-        operation: Operation,
-        lane: Lane,
-        send: impl Fn() -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        self.login().await?;
-        let budget = self.budget();
-        let turn = self.turn(&budget, operation, lane, self.pace.patience);
-        turn.await.map_err(Failure::OverBudget)?;
-        let attempts = self.attempts(&budget, operation, lane, send);
-        self.metrics.timed(operation, attempts).await
-    }
-
-    /// Calls until there is an answer worth having; once more with new credentials if AWS no longer accepts
-    /// those.
-    async fn attempts<T, E: ProvideErrorMetadata, F>(
-        &self,
-        budget: &Budget,
-        operation: Operation,
-        lane: Lane,
-        send: impl Fn() -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        let (mut start, mut retries, mut refused) = (Instant::now(), 0, false);
-        let left = |start: Instant| self.pace.patience.saturating_sub(start.elapsed());
-        loop {
-            let session = self.login().await?;
-            let failure = match tokio::time::timeout(left(start), send()).await {
-                Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(error)) => Failure::from_sdk(&error),
-                Err(_) => return Err(Failure::Timeout),
-            };
-            if failure.outcome() == Outcome::Throttled {
-                budget.throttled(failure.retry_after());
-                self.metrics.record(SourceEvent::Throttled);
-            }
-            if failure.is_expired() && !refused {
-                refused = true;
-                self.credentials.refuse(&session);
-                self.metrics.record(SourceEvent::CredentialsRebuilt);
-                self.login().await?;
-                // Getting them has bounds of its own.
-                start = Instant::now();
-            } else if failure.may_pass() && retries + 1 < self.attempts {
-                let wait = backoff(retries, (self.pace.chance)());
-                retries += 1;
-                if wait > left(start) {
-                    return Err(failure);
-                }
-                tokio::time::sleep(wait).await;
-            } else {
-                return Err(failure);
-            }
-            // What AWS said is worth more than that there is no time to ask again.
-            let turn = self.turn(budget, operation, lane, left(start));
-            if turn.await.is_err() {
-                return Err(failure);
-            }
-            self.metrics.record(SourceEvent::Retried(operation));
-        }
-    }
-
-    async fn login(&self) -> Result<Arc<Session>, Failure> {
-        let session = self.credentials.session().await;
-        session.map_err(Failure::Identity)
-    }
-
-    fn budget(&self) -> Arc<Budget> {
-        match self.credentials.known_account() {
-            Some(account) => self.pace.budgets.of(&account, &self.region),
-            None => self.unknown.clone(),
-        }
-    }
-
-    /// Waits for the budget.
-    async fn turn(
-        &self,
-        budget: &Budget,
-        operation: Operation,
-        lane: Lane,
-        patience: Duration,
-    ) -> Result<(), Duration> {
-        let start = Instant::now();
-        let turn = budget.acquire(operation, lane, patience).await;
-        self.metrics.record(SourceEvent::Waited {
-            operation,
-            duration: start.elapsed(),
-        });
-        turn
-    }
-}
-
-/// The wait before the `retry`-th further attempt, from 0.
-fn backoff(retry: u32, chance: f64) -> Duration {
-    jittered(BACKOFF.saturating_mul(1 << retry.min(16)), chance)
 }
 
 /// Names that begin with `prefix`; `!` would turn the filter around, and no name holds one.

@@ -4,14 +4,19 @@ use aws_credential_types::Credentials as Keys;
 use futures::{FutureExt, future::BoxFuture};
 use keyferry_testkit::aws::{FakeAws, Options};
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     core::Finding,
     source::{
         bucket::Clock,
-        credentials::Origin,
+        budget::Budgets,
+        credentials::{Origin, Session},
         http::{self, Route},
         identity::Caller,
+        line::backoff,
+        metrics::Outcome,
     },
 };
 

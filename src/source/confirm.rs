@@ -10,7 +10,7 @@ use super::{
     replies::Described,
     round::label,
 };
-use crate::core::{Entry, EntryAsk, Finding};
+use crate::core::{Entry, EntryAsk, Finding, Store};
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,14 @@ impl Hub {
         ask: &EntryAsk,
         tags: &BTreeMap<String, String>,
     ) -> Result<Standing, Finding> {
+        if ask.id.store() == Store::Parameters {
+            let there = self.is_readable(ask).await?;
+            return Ok(if there {
+                Standing::There
+            } else {
+                Standing::Gone
+            });
+        }
         let is_there = match self.described(ask).await {
             Ok(described) => {
                 let kept = |(key, value)| described.tags.get(key) == Some(value);
@@ -76,8 +84,11 @@ impl Hub {
         match self.read_directly(ask).await {
             Ok(_) => Ok(true),
             Err(failure) => {
-                self.unless_missing(ask, &failure, Operation::GetSecretValue)
-                    .await
+                let operation = match ask.id.store() {
+                    Store::Secrets => Operation::GetSecretValue,
+                    Store::Parameters => Operation::GetParameters,
+                };
+                self.unless_missing(ask, &failure, operation).await
             }
         }
     }
@@ -95,19 +106,26 @@ impl Hub {
     }
 
     async fn is_at(self: &Arc<Self>, ask: &EntryAsk, version: &str) -> bool {
+        let is_it = |entry: Arc<Entry>| entry.version_id == version;
+        if ask.id.store() == Store::Parameters {
+            return self.read_directly(ask).await.is_ok_and(is_it);
+        }
         match self.described(ask).await {
             Ok(described) => label(ask).is_some_and(|label| described.carries(version, label)),
             Err(failure) if failure.outcome() == Outcome::Denied => {
-                let read = self.read_directly(ask).await;
-                read.is_ok_and(|entry| entry.version_id == version)
+                self.read_directly(ask).await.is_ok_and(is_it)
             }
             Err(_) => false,
         }
     }
 
-    async fn read_directly(&self, ask: &EntryAsk) -> Result<Entry, Failure> {
+    async fn read_directly(&self, ask: &EntryAsk) -> Result<Arc<Entry>, Failure> {
+        if ask.id.store() == Store::Parameters {
+            return self.get_parameter(ask, Lane::Urgent).await;
+        }
         let wire = self.lock().wire(&ask.id);
-        self.calls.get(&wire, &ask.version, Lane::Urgent).await
+        let entry = self.calls.get(&wire, &ask.version, Lane::Urgent).await;
+        entry.map(Arc::new)
     }
 
     pub(super) async fn described(&self, ask: &EntryAsk) -> Result<Described, Failure> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    core::{Finding, SecretId, VersionSelector},
+    core::{Finding, SecretId, Store, VersionSelector, sources::shown_version},
 };
 
 /// Puts the names of a binding into a finding's cure.
@@ -43,16 +43,15 @@ impl Subject<'_> {
         match self.entry {
             Some((SecretId::Name(name), _)) => format!("\"{name}\""),
             Some((SecretId::Arn(arn), _)) => format!("\"{}\"", super::wire::arn_text(arn)),
+            Some((SecretId::Parameter(id), _)) => Store::Parameters.called(&id.request()),
             None => "the entries".into(),
         }
     }
 
     /// `account A, region R` as far as known.
     fn place(&self) -> String {
-        let account = match self.entry {
-            Some((SecretId::Arn(arn), _)) => Some(arn.account.as_str()),
-            _ => self.caller.map(|c| c.account.as_str()),
-        };
+        let named = self.entry.and_then(|(id, _)| id.account());
+        let account = named.or(self.caller.map(|c| c.account.as_str()));
         match account {
             Some(account) => format!("account {account}, region {}", self.region),
             None => format!("region {}", self.region),
@@ -62,6 +61,22 @@ impl Subject<'_> {
     fn who(&self) -> String {
         self.caller
             .map_or_else(|| "The operator's AWS identity".into(), |c| c.arn.clone())
+    }
+
+    /// The parameter it was about, as a sentence begins with it, and its version.
+    fn parameter(&self) -> Option<(String, &VersionSelector)> {
+        match self.entry? {
+            (SecretId::Parameter(id), version) => {
+                Some((Store::Parameters.named(&id.request()), version))
+            }
+            _ => None,
+        }
+    }
+
+    /// The entry as a sentence begins with it.
+    fn named(&self) -> String {
+        self.parameter()
+            .map_or_else(|| self.entry_name(), |(named, _)| named)
     }
 
     fn version(&self) -> Option<String> {
@@ -98,6 +113,9 @@ fn refused(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
 }
 
 fn not_found(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
+    if let Some((named, version)) = subject.parameter() {
+        return parameter_not_found(&named, version, subject);
+    }
     let (entry, place) = (subject.entry_name(), subject.place());
     if refusal.code == "InvalidRequestException" {
         return Finding::new(
@@ -123,6 +141,27 @@ fn not_found(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
     }
 }
 
+/// AWS has one list of names that mean nothing, whether the parameter is missing or only that version of it.
+fn parameter_not_found(named: &str, version: &VersionSelector, subject: &Subject<'_>) -> Finding {
+    let place = subject.place();
+    let version = match version {
+        VersionSelector::Current => {
+            return Finding::new(
+                Reason::SecretNotFound,
+                format!("No {} in {place}.", subject.entry_name()),
+                "Check name and region, or create it.",
+            );
+        }
+        VersionSelector::Stage(label) => format!("version with label {label}"),
+        VersionSelector::Id(id) => format!("version {}", shown_version(id)),
+    };
+    Finding::new(
+        Reason::StageMissing,
+        format!("{named} in {place} has no {version}, or does not exist."),
+        "Put the parameter or the label, or name another version.",
+    )
+}
+
 fn denied(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
     let entry = subject.entry_name();
     // AWS says AccessDenied for a key, too; names cannot hold a space or colon, so these words are not one.
@@ -137,7 +176,10 @@ fn denied(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
         );
         return Finding::new(
             Reason::KmsAccessDenied,
-            format!("{entry} is readable, but its KMS key refuses kms:Decrypt to {role}."),
+            format!(
+                "{} is readable, but its KMS key refuses kms:Decrypt to {role}.",
+                subject.named()
+            ),
             "Add it to the key policy and allow kms:Decrypt on the key.",
         );
     }
@@ -256,7 +298,7 @@ fn other_refusal(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
                 Reason::StageMissing,
                 format!(
                     "{} refuses {} ({code}).",
-                    subject.entry_name(),
+                    subject.named(),
                     subject.version().unwrap_or_default()
                 ),
                 "Name a version or label that the entry has.",

@@ -147,6 +147,8 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self.code.as_str() {
             "ResourceNotFoundException"
+            | "ParameterNotFound"
+            | "ParameterVersionNotFound"
             | "QueueDoesNotExist"
             | "AWS.SimpleQueueService.NonExistentQueue" => Outcome::NotFound,
             "InvalidRequestException"
@@ -157,6 +159,7 @@ impl Refusal {
             "AccessDeniedException"
             | "AccessDenied"
             | "DecryptionFailure"
+            | "InvalidKeyId"
             | "KMSAccessDeniedException"
             | "KmsAccessDenied"
             | "KMS.AccessDeniedException" => Outcome::Denied,

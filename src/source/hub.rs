@@ -24,12 +24,13 @@ use super::{
     identity::Caller,
     listing::{self, Listed},
     metrics::{Operation, SourceEvent, SourceMetrics},
+    parameter_calls::ParameterCalls,
     reading::Reading,
     settings::ReadSettings,
     state::{Flight, State},
     subscriptions::{Interest, Subscriber},
 };
-use crate::core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId};
+use crate::core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId, Store};
 
 /// Calls at once for ids whose batch brought no answer: apart from the others, so that what hangs does not
 /// hold up what works, and many, because what hangs costs nothing.
@@ -45,6 +46,7 @@ pub(super) type WeakBatchRun = WeakShared<BoxFuture<'static, Arc<Answers>>>;
 pub struct Hub {
     region: String,
     pub(super) calls: Calls,
+    pub(super) parameters: ParameterCalls,
     pub(super) settings: ReadSettings,
     pub(super) patience: Duration,
     pub(super) metrics: SourceMetrics,
@@ -72,7 +74,7 @@ pub(super) struct Common {
 impl Hub {
     pub(super) fn new(
         region: String,
-        calls: Calls,
+        (calls, parameters): (Calls, ParameterCalls),
         settings: ReadSettings,
         patience: Duration,
         metrics: SourceMetrics,
@@ -82,6 +84,7 @@ impl Hub {
         Self {
             region,
             calls,
+            parameters,
             settings,
             patience,
             metrics,
@@ -203,7 +206,16 @@ impl Hub {
 
     async fn list_all(self: Arc<Self>, ask: PrefixAsk, lane: Lane) -> ListResult {
         let permit = self.places(lane).acquire().await;
-        let listed = listing::list(&self.calls, &ask, lane).await;
+        let (operation, listed) = match ask.store {
+            Store::Secrets => {
+                let listed = listing::list(&self.calls, &ask, lane).await;
+                (Operation::ListSecrets, listed)
+            }
+            Store::Parameters => {
+                let listed = listing::parameters(&self.parameters, &ask.prefix, lane).await;
+                (Operation::GetParametersByPath, listed)
+            }
+        };
         drop(permit);
         match listed {
             Ok(listed) => {
@@ -212,7 +224,7 @@ impl Hub {
                 state.keep_listing(ask, &listed, now);
                 Ok(listed)
             }
-            Err(failure) => Err(self.explain(&failure, Operation::ListSecrets, None).await),
+            Err(failure) => Err(self.explain(&failure, operation, None).await),
         }
     }
 
@@ -337,6 +349,9 @@ impl Hub {
         own: Option<&str>,
         batched: bool,
     ) -> (BoxFuture<'static, ReadResult>, Arc<AtomicBool>) {
+        if ask.id.store() == Store::Parameters {
+            return self.read_parameter(state, ask, lane);
+        }
         if batched && state.may_batch(ask, Instant::now()) {
             let (run, sent) = self.join_batch(state, &ask.id, own, lane);
             let read = self.clone().by_batch(ask.clone(), run, lane);

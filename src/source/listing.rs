@@ -8,12 +8,16 @@ use super::{
     bucket::Lane,
     calls::{Calls, name_filter, tag_filter},
     failure::Failure,
+    parameter_calls::ParameterCalls,
     wire::CURRENT,
 };
 use crate::core::PrefixAsk;
 
 /// More pages than the quota of 500,000 entries can fill: the listing does not end.
 const MOST_PAGES: usize = 5_100;
+
+/// More pages of ten than the quota of 100,000 parameters can fill, some of them short.
+const MOST_PARAMETER_PAGES: usize = 20_000;
 
 /// One entry of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,27 @@ pub(super) async fn list(
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found.dedup_by(|a, b| a.name == b.name);
     Ok(found)
+}
+
+/// Every parameter under a path, sorted by name, with its latest version.
+pub(super) async fn parameters(
+    calls: &ParameterCalls,
+    path: &str,
+    lane: Lane,
+) -> Result<Vec<Listed>, Failure> {
+    let (mut found, mut seen, mut token) = (BTreeMap::new(), HashSet::new(), None::<String>);
+    for _ in 1..=MOST_PARAMETER_PAGES {
+        let (page, next) = calls.page(path, token.as_deref(), lane).await?;
+        let members = page.into_iter().filter(|p| p.name.starts_with(path));
+        found.extend(members.map(|listed| (listed.name.clone(), listed)));
+        match next.filter(|next| !next.is_empty()) {
+            None => return Ok(found.into_values().collect()),
+            // A token that comes twice leads nowhere.
+            Some(next) if !seen.insert(next.clone()) => return Err(Failure::Unreadable(200)),
+            next => token = next,
+        }
+    }
+    Err(Failure::Unreadable(200))
 }
 
 /// The labels of every entry of the account and region that is not marked for deletion, and how many pages
@@ -150,6 +175,7 @@ mod tests {
     #[test]
     fn members_are_looked_at_again() {
         let ask = PrefixAsk {
+            store: Default::default(),
             prefix: "a/".into(),
             tags: [("team".to_owned(), "x".to_owned())].into(),
         };

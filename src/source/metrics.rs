@@ -80,6 +80,10 @@ pub enum Operation {
     ListSecrets,
     /// secretsmanager:DescribeSecret
     DescribeSecret,
+    /// ssm:GetParameters
+    GetParameters,
+    /// ssm:GetParametersByPath
+    GetParametersByPath,
     /// sts:AssumeRole
     AssumeRole,
     /// sts:AssumeRoleWithWebIdentity
@@ -100,6 +104,8 @@ impl Operation {
             Self::BatchGetSecretValue => "BatchGetSecretValue",
             Self::ListSecrets => "ListSecrets",
             Self::DescribeSecret => "DescribeSecret",
+            Self::GetParameters => "GetParameters",
+            Self::GetParametersByPath => "GetParametersByPath",
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "GetCallerIdentity",
@@ -115,12 +121,22 @@ impl Operation {
             Self::BatchGetSecretValue => "secretsmanager:BatchGetSecretValue",
             Self::ListSecrets => "secretsmanager:ListSecrets",
             Self::DescribeSecret => "secretsmanager:DescribeSecret",
+            Self::GetParameters => "ssm:GetParameters",
+            Self::GetParametersByPath => "ssm:GetParametersByPath",
             Self::AssumeRole => "sts:AssumeRole",
             Self::AssumeRoleWithWebIdentity => "sts:AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "sts:GetCallerIdentity",
             Self::ReceiveMessage => "sqs:ReceiveMessage",
             // There is no action of the batch's own (source: SQS, "API permissions reference").
             Self::DeleteMessageBatch => "sqs:DeleteMessage",
+        }
+    }
+
+    /// The operation whose quota it counts in.
+    pub(super) const fn counted_as(self) -> Self {
+        match self {
+            Self::GetParametersByPath => Self::GetParameters,
+            other => other,
         }
     }
 
@@ -131,6 +147,7 @@ impl Operation {
             | Self::BatchGetSecretValue
             | Self::ListSecrets
             | Self::DescribeSecret => "Secrets Manager",
+            Self::GetParameters | Self::GetParametersByPath => "Parameter Store",
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity | Self::GetCallerIdentity => "STS",
             Self::ReceiveMessage | Self::DeleteMessageBatch => "SQS",
         }

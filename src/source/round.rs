@@ -8,7 +8,7 @@ use super::{
     subscriptions::{Item, Subscriptions},
     wire::CURRENT,
 };
-use crate::core::{EntryAsk, PrefixAsk, VersionSelector};
+use crate::core::{EntryAsk, PrefixAsk, Store, VersionSelector};
 
 /// Batches of one round: half a second of AWS's quota at the default share. What has become due meanwhile waits
 /// for the round, not for the whole sweep.
@@ -119,20 +119,23 @@ pub(super) fn round(
     let mut plan = Plan { prefixes, ..ways }.bounded();
     let room = plan.room();
     if room > 0 {
-        let nearly = table.nearly_due(now).into_iter().filter(|ask| free(ask));
+        let nearly = table.nearly_due(now).into_iter();
+        let nearly = nearly.filter(|ask| is_batched(ask) && free(ask));
         plan.read.extend(nearly.take(room).cloned());
     }
     plan
 }
 
-/// Only current values come in batches.
-fn is_batched(ask: &EntryAsk) -> bool {
-    ask.version == VersionSelector::Current
+/// Only current values of secrets come in batches of theirs.
+pub(super) fn is_batched(ask: &EntryAsk) -> bool {
+    ask.id.store() == Store::Secrets && ask.version == VersionSelector::Current
 }
 
-/// The label that an ask follows; None for a version id.
+/// The label that an ask follows; None for a version id, and for a parameter: its labels are not told without its
+/// value.
 pub(super) fn label(ask: &EntryAsk) -> Option<&str> {
     match &ask.version {
+        _ if ask.id.store() == Store::Parameters => None,
         VersionSelector::Current => Some(CURRENT),
         VersionSelector::Stage(stage) => Some(stage),
         VersionSelector::Id(_) => None,
@@ -142,7 +145,7 @@ pub(super) fn label(ask: &EntryAsk) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::SecretId;
+    use crate::core::{ParameterId, SecretId};
 
     fn asks(count: usize, seconds: u64) -> Vec<(EntryAsk, Duration)> {
         let ask = |n| EntryAsk {
@@ -191,6 +194,16 @@ mod tests {
         staged[0].0.version = VersionSelector::Stage("BLUE".into());
         let plan = plan(staged, means);
         assert_eq!((plan.describe.len(), plan.read.len()), (1, 1));
+        // Of parameters neither listings nor DescribeSecret know anything.
+        let mut parameter = asks(2, 300);
+        for (ask, _) in &mut parameter {
+            ask.id = SecretId::Parameter(ParameterId::Name("/p".into()));
+        }
+        for mode in [SweepMode::List, SweepMode::Describe] {
+            let plan = super::plan(parameter.clone(), Means { mode, ..means });
+            assert_eq!(plan.read.len(), 2, "{mode:?}");
+            assert_eq!(plan.room(), 0, "they take no place in a batch of secrets");
+        }
         let mut pinned = asks(1, 300);
         pinned[0].0.version = VersionSelector::Id("v1".into());
         for mode in [SweepMode::List, SweepMode::Describe] {

@@ -17,6 +17,9 @@ pub struct SourceSettings {
     /// Endpoint of Secrets Manager in every region; None: as the SDK reads it
     /// (`AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`, else the real one).
     pub secrets_manager_endpoint: Option<String>,
+    /// Endpoint of Parameter Store in every region; None: as the SDK reads it (`AWS_ENDPOINT_URL_SSM`,
+    /// `AWS_ENDPOINT_URL`, else the real one).
+    pub ssm_endpoint: Option<String>,
     /// Endpoint of STS; None: as the SDK reads it (`AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`).
     pub sts_endpoint: Option<String>,
     /// Endpoint of SQS; None: as the SDK reads it (`AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL`), or as the queue's
@@ -169,6 +172,7 @@ impl Default for SourceSettings {
             identity: OperatorIdentity::default(),
             region: None,
             secrets_manager_endpoint: None,
+            ssm_endpoint: None,
             sts_endpoint: None,
             sqs_endpoint: None,
             ca_bundle: None,

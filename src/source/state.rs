@@ -19,17 +19,17 @@ use super::{
     hub::{BatchRun, Keep, Landing, ListResult, ReadResult, WeakBatchRun},
     listing::Listed,
     metrics::Operation,
+    parameter_reads::{ParameterGather, WeakParameterRun},
     planned::Planned,
     reuse::Reuse,
+    round::is_batched,
     settings::ReadSettings,
     subscriptions::{Item, Known, Subscriptions},
     wire::id_text,
 };
 use crate::{
     api::Reason,
-    core::{
-        Class, EntryAsk, PrefixAsk, SecretId, VersionSelector, entry::SecretArn, schedule::class,
-    },
+    core::{Class, EntryAsk, PrefixAsk, SecretId, Store, entry::SecretArn, schedule::class},
 };
 
 /// Refreshes that people ask for: one read of an entry in that time.
@@ -49,6 +49,8 @@ const UNDER_WAY: Duration = Duration::from_millis(500);
 pub(super) struct State {
     /// The batch that still takes asks.
     pub gathering: Option<(Arc<Gather>, WeakBatchRun)>,
+    /// The same of parameters.
+    pub parameters: Option<(Arc<ParameterGather>, WeakParameterRun)>,
     pub flights: HashMap<EntryAsk, Flight>,
     pub listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
     recent: HashMap<PrefixAsk, (Instant, Arc<Vec<Listed>>)>,
@@ -71,6 +73,8 @@ pub(super) struct State {
     pub pages: usize,
     /// When the last batch that was not full left.
     pub last_partial: Option<Instant>,
+    /// The same of parameters.
+    pub last_partial_parameters: Option<Instant>,
     /// When the last batches for unannounced readers left, or will.
     left: VecDeque<Instant>,
     refreshed: HashMap<EntryAsk, Instant>,
@@ -95,6 +99,8 @@ impl State {
     ) -> Self {
         Self {
             gathering: None,
+            parameters: None,
+            last_partial_parameters: None,
             flights: HashMap::new(),
             listings: HashMap::new(),
             recent: HashMap::new(),
@@ -150,7 +156,7 @@ impl State {
 
     /// Only current values come in batches.
     pub fn may_batch(&mut self, ask: &EntryAsk, now: Instant) -> bool {
-        ask.version == VersionSelector::Current
+        is_batched(ask)
             && self.is_allowed(Operation::BatchGetSecretValue, now)
             && !self.suspects.contains(&ask.id)
     }
@@ -180,6 +186,12 @@ impl State {
             .gathering
             .take_if(|(open, _)| Arc::ptr_eq(open, gather));
         open.map(|(_, run)| run)
+    }
+
+    /// Closes a batch of parameters to further asks.
+    pub fn close_parameters(&mut self, gather: &Arc<ParameterGather>) {
+        self.parameters
+            .take_if(|(open, _)| Arc::ptr_eq(open, gather));
     }
 
     /// Fills a batch, which `run` is, with reads that were announced and nobody has under way. Returns them.
@@ -239,6 +251,14 @@ impl State {
             Err(finding) => {
                 if finding.reason == Reason::SecretNotFound {
                     self.suspects.remove(&ask.id);
+                }
+                // It would fail every batch that it is in.
+                let denied = matches!(
+                    finding.reason,
+                    Reason::AccessDenied | Reason::KmsAccessDenied
+                );
+                if denied && ask.id.store() == Store::Parameters {
+                    self.suspects.insert(ask.id.clone());
                 }
                 // An answer about the entry, unlike one that was not had for want of time or network.
                 if matches!(class(finding.reason), Class::Missing | Class::Denied) {

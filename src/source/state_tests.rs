@@ -2,6 +2,7 @@
 use futures::FutureExt;
 
 use super::*;
+use crate::core::VersionSelector;
 use crate::source::{Interest, Subscriber};
 
 fn ask(name: &str) -> EntryAsk {
@@ -95,6 +96,7 @@ fn what_events_told_of_is_listed_until_listings_show_it() {
     let now = Instant::now();
     let mut state = state(now);
     let prefix = PrefixAsk {
+        store: Default::default(),
         prefix: "p/".into(),
         tags: Default::default(),
     };

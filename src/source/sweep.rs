@@ -248,6 +248,8 @@ impl Hub {
 fn names(id: &SecretId) -> Vec<String> {
     match id {
         SecretId::Name(name) => vec![name.clone()],
+        // No listing of secrets shows it.
+        SecretId::Parameter(_) => Vec::new(),
         SecretId::Arn(arn) => {
             let whole = arn.resource.clone();
             let bare = looks_complete(&whole)

@@ -24,6 +24,7 @@ pub(super) fn id_text(id: &SecretId) -> String {
     match id {
         SecretId::Name(name) => name.clone(),
         SecretId::Arn(arn) => arn_text(arn),
+        SecretId::Parameter(id) => id.request(),
     }
 }
 
@@ -76,6 +77,7 @@ pub(super) fn answers(
     own_account: Option<&str>,
 ) -> bool {
     match id {
+        SecretId::Parameter(_) => false,
         SecretId::Name(name) => {
             name == reply_name && own_account.is_none_or(|own| own == reply.account)
         }
@@ -92,6 +94,7 @@ pub(super) fn answers(
 pub(super) fn may_be_one(a: &SecretId, b: &SecretId, own_account: Option<&str>) -> bool {
     let related = |x: &str, y: &str| x == y || adds_suffix(x, y) || adds_suffix(y, x);
     match (a, b) {
+        (SecretId::Parameter(_), _) | (_, SecretId::Parameter(_)) => a == b,
         (SecretId::Name(a), SecretId::Name(b)) => a == b,
         (SecretId::Name(name), SecretId::Arn(arn)) | (SecretId::Arn(arn), SecretId::Name(name)) => {
             own_account == Some(arn.account.as_str())
@@ -167,7 +170,7 @@ mod tests {
     fn a_reply_answers_only_what_it_is_about() {
         let reply = |resource: &str| match arn(resource) {
             SecretId::Arn(arn) => arn,
-            SecretId::Name(_) => unreachable!(),
+            SecretId::Name(_) | SecretId::Parameter(_) => unreachable!(),
         };
         // ask, ARN's resource and Name of the reply, own account, answers
         for (ask, resource, reply_name, own, wanted) in [

@@ -44,7 +44,7 @@ pub fn secret_written(write: SecretWrite<'_>) {
     let versions: Vec<String> = write
         .sources
         .iter()
-        .map(|source| format!("{}@{}", source.secret, source.version_id))
+        .map(|source| format!("{}@{}", source.shown(), source.version_id))
         .collect();
     tracing::info!(
         target: TARGET,
@@ -90,6 +90,7 @@ mod tests {
                 revision: "k3v9q2",
                 sources: &[SourceStatus {
                     secret: "estate/rds/password".into(),
+                    parameter: String::new(),
                     version_id: "b90f3d17".into(),
                     region: "ap-northeast-2".into(),
                 }],

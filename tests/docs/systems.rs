@@ -193,13 +193,10 @@ fn pods_are_restricted_have_no_token_and_a_read_only_root() {
 
 /// What a binding asks for, one by one.
 fn requests(system: &System, namespace: &str, recipe: &Recipe) -> Vec<AccessRequest> {
-    let entry = |id: &SecretId| match id {
-        SecretId::Name(name) => (Asked::name(name), None),
-        SecretId::Arn(arn) => (Asked::arn(arn), Some(arn.account.clone())),
-    };
+    let entry = |id: &SecretId| (Asked::of(id), id.account().map(str::to_owned));
     let entries = recipe.asks().into_iter().map(|ask| entry(&ask.id));
     let prefixes = recipe.prefixes().into_iter();
-    let prefixes = prefixes.map(|ask| (Asked::Prefix(ask.prefix), None));
+    let prefixes = prefixes.map(|ask| (Asked::under(&ask), None));
     let request = |(asked, account)| AccessRequest {
         namespace: namespace.to_owned(),
         asked,

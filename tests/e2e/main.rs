@@ -37,6 +37,7 @@ mod operators;
 mod outage;
 mod ownership;
 mod pace;
+mod parameters;
 mod policy;
 mod preflight;
 mod reapply;
@@ -110,6 +111,7 @@ fn phases(threads: usize) -> Vec<Phase> {
         windows::tests(),
         pace::tests(),
         stages::tests(),
+        parameters::tests(),
         midway::tests(),
         asked::tests(),
     ];

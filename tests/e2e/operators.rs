@@ -145,6 +145,8 @@ impl Start {
             "secretsmanager:BatchGetSecretValue",
             "secretsmanager:ListSecrets",
             "secretsmanager:DescribeSecret",
+            "ssm:GetParameters",
+            "ssm:GetParametersByPath",
         ];
         let role = World::role(&self.name)
             .trust_service_account(&self.name, &self.name)

@@ -190,6 +190,7 @@ async fn what_a_call_waits_for_is_shared_by_an_account_and_by_nobody_else() {
         ..operator()
     };
     let everything = PrefixAsk {
+        store: Default::default(),
         prefix: String::new(),
         tags: Default::default(),
     };

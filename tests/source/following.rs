@@ -137,6 +137,7 @@ pub fn members<const N: usize>(members: [(&str, String); N]) -> Known {
 
 pub fn under(prefix: &str) -> PrefixAsk {
     PrefixAsk {
+        store: Default::default(),
         prefix: prefix.into(),
         tags: BTreeMap::default(),
     }

@@ -51,6 +51,7 @@ pub fn settings(aws: &FakeAws, token_file: PathBuf) -> SourceSettings {
         }),
         region: Some(REGION.into()),
         secrets_manager_endpoint: Some(aws.endpoint()),
+        ssm_endpoint: Some(aws.endpoint()),
         sts_endpoint: Some(aws.endpoint()),
         sqs_endpoint: Some(aws.endpoint()),
         attempts: Some(1),

@@ -7,6 +7,7 @@ use crate::kit::*;
 
 fn prefix(prefix: &str) -> PrefixAsk {
     PrefixAsk {
+        store: Default::default(),
         prefix: prefix.into(),
         tags: Default::default(),
     }

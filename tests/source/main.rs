@@ -12,6 +12,7 @@ mod identity;
 mod kit;
 mod listing;
 mod pacing;
+mod parameters;
 mod planned;
 mod reads;
 mod rights;

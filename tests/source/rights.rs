@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 use keyferry::{
     api::ExternalSecretBindingSpec,
     core::{
-        EntryAsk, ParseSettings, Recipe, VersionSelector,
+        EntryAsk, ParseSettings, Recipe, Store, VersionSelector,
         iam::{Asker, Facts, Identity, Look, policies},
-        parse,
+        parameter, parse,
     },
     source::{Freshness, Interest, Known, Subscriber, SweepMode},
 };
@@ -20,6 +20,21 @@ use crate::{following::*, kit::*};
 const ESTATE: &str = include_str!("../../examples/estate/bindings.yaml");
 const KEY: &str =
     "arn:aws:kms:ap-northeast-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// Parameters, which Secrets Manager has no part in, and a path.
+const PARAMETERS: &str = r#"
+metadata: {name: parameters}
+spec:
+  source: {region: ap-northeast-2}
+  data:
+  - {key: A, from: {parameter: /estate/config/log-level}}
+  - {key: B, from: {parameter: "/estate/config/price-list:blue"}}
+  - {key: C, from: {parameter: "/estate/config/schema:1"}}
+  - {key: D, from: {parameter: /estate/config/absent}, optional: true}
+  - {key: E, from: {parameter: "arn:aws:ssm:ap-northeast-2:111122223333:parameter/estate/mail"}}
+  dataFrom:
+  - {parameterPath: /gaara-store/production/}
+"#;
 
 /// Every shape of reference that has ARNs of its own.
 const SHAPES: &str = r#"
@@ -73,6 +88,15 @@ fn seed(bed: &Bed, recipes: &[Recipe]) {
     let region = bed.region();
     for ask in recipes.iter().flat_map(Recipe::asks) {
         let name = ask.id.display();
+        if ask.id.store() == Store::Parameters {
+            if !is_absent(&ask) {
+                region.put_secure_parameter(name, "1", Some(KEY)).unwrap();
+            }
+            if let VersionSelector::Stage(label) = &ask.version {
+                region.label_parameter(name, label, 1).unwrap();
+            }
+            continue;
+        }
         if is_absent(&ask) || region.arn(name).is_some() {
             continue;
         }
@@ -98,9 +122,12 @@ fn seed(bed: &Bed, recipes: &[Recipe]) {
     }
     for prefix in recipes.iter().flat_map(Recipe::prefixes) {
         for name in ["jwt-secret", "redis-password"] {
-            region
-                .create(&format!("{}{name}", prefix.prefix), "1")
-                .unwrap();
+            let name = format!("{}{name}", prefix.prefix);
+            match prefix.store {
+                Store::Secrets => region.create(&name, "1").map(drop),
+                Store::Parameters => region.put_parameter(&name, "1").map(drop),
+            }
+            .unwrap();
         }
     }
 }
@@ -138,7 +165,7 @@ async fn lived(recipes: &[Recipe], policy: &Value, sweep: SweepMode) -> Option<S
     for prefix in recipes.iter().flat_map(Recipe::prefixes) {
         let listed = hub.list(&prefix, Freshness::Anew).await;
         for member in listed.iter().flat_map(|all| all.iter()) {
-            let ask = arn(&member.arn);
+            let ask = parameter::ask(&member.arn, VersionSelector::Current).unwrap();
             let there = hub.standing(&ask, &BTreeMap::new()).await;
             let read = hub.read(&ask, Freshness::Anew).await;
             if there.is_err() || read.is_err() {
@@ -165,7 +192,12 @@ async fn lived(recipes: &[Recipe], policy: &Value, sweep: SweepMode) -> Option<S
         .await;
     // What was not there comes to be.
     for ask in asks.iter().filter(|ask| is_absent(ask)) {
-        bed.region().create(ask.id.display(), "1").unwrap();
+        let (region, name) = (bed.region(), ask.id.display());
+        match ask.id.store() {
+            Store::Secrets => region.create(name, "1").map(drop),
+            Store::Parameters => region.put_parameter(name, "1").map(drop),
+        }
+        .unwrap();
         if let Err(why) = hub.read(ask, Freshness::Anew).await {
             writeln!(wrong, "{why}").unwrap();
         }
@@ -227,6 +259,11 @@ async fn estate_reads_with_exactly_this_and_with_nothing_less() {
     ] {
         exactly_enough(ESTATE, look, sweep).await;
     }
+}
+
+#[tokio::test]
+async fn parameters_are_read_with_exactly_this_and_with_nothing_less() {
+    exactly_enough(PARAMETERS, Look::Auto, SweepMode::Auto).await;
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ async fn between_pages(bed: &Bed, happens: impl FnOnce(&Region)) {
 
 fn prefix(prefix: &str) -> PrefixAsk {
     PrefixAsk {
+        store: Default::default(),
         prefix: prefix.into(),
         tags: Default::default(),
     }

@@ -26,6 +26,7 @@ fn object() -> Vec<Node> {
             regions_agree_with_source(),
             regions_agree(),
             failover_is_elsewhere(),
+            failover_is_for_secrets(),
             template_repeats_no_key(),
         ]),
         Node::text("spec.refreshInterval", limits::DURATION_CHARS).rules(
@@ -99,12 +100,20 @@ fn stale_after_interval() -> Rule {
     .at(".staleAfter")
 }
 
+/// The secrets and the parameters that the items of `data` name, and the secrets of `dataFrom`. Spelled out list by
+/// list: of a choice between strings the server's cost estimate does not know the length.
+const OF_SECRETS: &str = "self.data.filter(d, has(d.from.secret)).map(d, d.from.secret)";
+const OF_PARAMETERS: &str = "self.data.filter(d, has(d.from.parameter)).map(d, d.from.parameter)";
+const OF_GROUPS: &str = "self.dataFrom.filter(d, has(d.secret)).map(d, d.secret)";
+
 fn regions_agree_with_source() -> Rule {
-    let elsewhere =
-        "!r.startsWith('arn:') || r.contains(':secretsmanager:' + self.source.region + ':')";
+    let elsewhere = |service| {
+        format!("!r.startsWith('arn:') || r.contains(':{service}:' + self.source.region + ':')")
+    };
+    let (secrets, parameters) = (elsewhere("secretsmanager"), elsewhere("ssm"));
     must(
         format!(
-            "!has(self.source) || !has(self.source.region) || ((!has(self.data) || self.data.map(d, d.from.secret).all(r, {elsewhere})) && (!has(self.dataFrom) || self.dataFrom.filter(d, has(d.secret)).map(d, d.secret).all(r, {elsewhere})))"
+            "!has(self.source) || !has(self.source.region) || ((!has(self.data) || ({OF_SECRETS}.all(r, {secrets}) && {OF_PARAMETERS}.all(r, {parameters}))) && (!has(self.dataFrom) || {OF_GROUPS}.all(r, {secrets})))"
         ),
         "the ARN of a reference names another region: leave `source.region` out, or make two bindings",
     )
@@ -113,12 +122,11 @@ fn regions_agree_with_source() -> Rule {
 
 /// Without `source.region` the ARNs choose the region, so they must choose one.
 fn regions_agree() -> Rule {
-    let of_data = "(has(self.data) ? self.data.map(d, d.from.secret) : [])";
-    let of_groups =
-        "(has(self.dataFrom) ? self.dataFrom.filter(d, has(d.secret)).map(d, d.secret) : [])";
+    let of_data = format!("(has(self.data) ? ({OF_SECRETS} + {OF_PARAMETERS}) : [])");
+    let of_groups = format!("(has(self.dataFrom) ? {OF_GROUPS} : [])");
     must(
         format!(
-            "[({of_data} + {of_groups}).filter(r, r.matches('^arn:[^:]+:secretsmanager:[^:]+:'))].all(arns, arns.all(r, r.split(':')[3] == arns[0].split(':')[3]))"
+            "[({of_data} + {of_groups}).filter(r, r.matches('^arn:[^:]+:(secretsmanager|ssm):[^:]+:'))].all(arns, arns.all(r, r.split(':')[3] == arns[0].split(':')[3]))"
         ),
         "the ARNs of the references name different regions: a binding reads from one region, make two",
     )
@@ -129,9 +137,18 @@ fn failover_is_elsewhere() -> Rule {
     let elsewhere = "self.source.failoverRegions.all(f, !r.contains(':secretsmanager:' + f + ':'))";
     must(
         format!(
-            "!has(self.source) || !has(self.source.failoverRegions) || ((!has(self.data) || self.data.map(d, d.from.secret).all(r, {elsewhere})) && (!has(self.dataFrom) || self.dataFrom.filter(d, has(d.secret)).map(d, d.secret).all(r, {elsewhere})))"
+            "!has(self.source) || !has(self.source.failoverRegions) || ((!has(self.data) || {OF_SECRETS}.all(r, {elsewhere})) && (!has(self.dataFrom) || {OF_GROUPS}.all(r, {elsewhere})))"
         ),
         "must not hold the region that the ARNs of the references name: it is asked first anyway",
+    )
+    .at(".source.failoverRegions")
+}
+
+/// Parameter Store has no replicas: a parameter of that name elsewhere is another one.
+fn failover_is_for_secrets() -> Rule {
+    must(
+        "!has(self.source) || !has(self.source.failoverRegions) || self.source.failoverRegions.size() == 0 || ((!has(self.data) || !self.data.exists(d, has(d.from.parameter))) && (!has(self.dataFrom) || !self.dataFrom.exists(d, has(d.parameterPath))))",
+        "does not go with `parameter` and `parameterPath`: Parameter Store has no replicas, the parameter of that name in another region is another one; make two bindings",
     )
     .at(".source.failoverRegions")
 }

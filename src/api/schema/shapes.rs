@@ -9,6 +9,8 @@ const KEY: &str = "^[-._a-zA-Z0-9]{1,253}$";
 const REGION: &str = "[a-z]{2,}(-[a-z]+)+-[0-9]+";
 const PARTITION: &str = "aws(-[a-z]+)*";
 const NAME_CHARACTERS: &str = "[A-Za-z0-9/_+=.@-]";
+/// One level of a parameter's name.
+const LEVEL: &str = "[A-Za-z0-9_.-]+";
 const SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 const QUALIFIED: &str =
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
@@ -97,6 +99,29 @@ pub(super) fn reference() -> [Rule; 3] {
         must(
             "!self.startsWith('arn:') || self.matches('^arn((:[^:]*){0,6}|(:[^:]*){9})$')",
             "after the name a reference ends in `:json-key:version-stage:version-id` with all three colons, for example `:password::`",
+        ),
+    ]
+}
+
+/// Name or ARN of a parameter, with or without a version.
+pub(super) fn parameter() -> [Rule; 3] {
+    let label = limits::PARAMETER_LABEL_CHARS - 1;
+    [
+        must(
+            format!("self.startsWith('arn:') || self.matches('^({LEVEL}|(/{LEVEL})+)(:|$)')"),
+            "must be the name of a parameter (letters, digits and `_.-`; one with levels begins with `/`, for example /estate/config/log-level) or its ARN",
+        ),
+        must(
+            format!(
+                "!self.startsWith('arn:') || self.matches('^arn:{PARTITION}:ssm:{REGION}:[0-9]{{12}}:parameter(/{LEVEL})+(:|$)')"
+            ),
+            "is not the ARN of a parameter of Parameter Store: those read arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME, ACCOUNT being twelve digits",
+        ),
+        must(
+            format!(
+                "self.matches('^(arn(:[^:]*){{5}}|[^:]*)(:([1-9][0-9]{{0,17}}|[A-Za-z_.-][A-Za-z0-9_.-]{{0,{label}}}))?$')"
+            ),
+            "behind the name stands nothing, or `:` and a version number or a label: `/name:3` or `/name:blue`",
         ),
     ]
 }
@@ -190,6 +215,14 @@ pub(super) fn role_arn() -> Rule {
     shape(
         &format!("^arn:{PARTITION}:iam::[0-9]{{12}}:role/[A-Za-z0-9_+=,.@/-]+$"),
         "must be the ARN of an IAM role: arn:aws:iam::ACCOUNT:role/NAME, ACCOUNT being twelve digits",
+    )
+}
+
+/// A path of parameters.
+pub(super) fn parameter_path() -> Rule {
+    shape(
+        &format!("^(/{LEVEL})+/?$"),
+        "must be a path of parameters: levels of letters, digits and `_.-`, each with a `/` before it, for example /estate/config/",
     )
 }
 

@@ -18,6 +18,7 @@ pub(in crate::api) fn nodes() -> Vec<Node> {
         Node::text_or_empty("status.secret.resourceVersion", 63),
         Node::list("status.sources", limits::ENTRIES),
         Node::text("status.sources[].secret", limits::REFERENCE_CHARS),
+        Node::text("status.sources[].parameter", limits::PARAMETER_CHARS),
         Node::text_or_empty("status.sources[].versionId", 128),
         Node::text_or_empty("status.sources[].region", 63),
         Node::text_or_empty("status.failover.region", 63),

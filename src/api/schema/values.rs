@@ -15,8 +15,21 @@ fn data() -> Vec<Node> {
     vec![
         Node::list_by("spec.data", &["key"], limits::DATA_ITEMS),
         Node::text("spec.data[].key", limits::SECRET_KEY_CHARS).rules([shapes::key()]),
-        Node::object("spec.data[].from").rules(shapes::beside_reference()),
+        Node::object("spec.data[].from")
+            .rules([
+                must(
+                    "has(self.secret) != has(self.parameter)",
+                    "exactly one of `secret` and `parameter` must be set",
+                ),
+                must(
+                    "!has(self.parameter) || has(self.secret) || !(has(self.versionStage) || has(self.versionId))",
+                    "`versionStage` and `versionId` go with `secret`; a version of a parameter stands behind its name: `/name:3` or `/name:label`",
+                ),
+            ])
+            .rules(shapes::beside_reference()),
         Node::text("spec.data[].from.secret", limits::REFERENCE_CHARS).rules(shapes::reference()),
+        Node::text("spec.data[].from.parameter", limits::PARAMETER_CHARS)
+            .rules(shapes::parameter()),
         Node::text("spec.data[].from.property", limits::PROPERTY_CHARS),
         Node::text("spec.data[].from.versionStage", limits::VERSION_STAGE_CHARS),
         version_id("spec.data[].from.versionId"),
@@ -37,8 +50,8 @@ fn version_id(path: &'static str) -> Node {
 fn data_from() -> Vec<Node> {
     let rules = [
         must(
-            "has(self.secret) != has(self.prefix)",
-            "exactly one of `secret` and `prefix` must be set",
+            "(has(self.secret) ? 1 : 0) + (has(self.prefix) ? 1 : 0) + (has(self.parameterPath) ? 1 : 0) == 1",
+            "exactly one of `secret`, `prefix` and `parameterPath` must be set",
         ),
         must(
             "has(self.secret) || !has(self.prefix) || !(has(self.property) || has(self.versionStage) || has(self.versionId))",
@@ -47,6 +60,10 @@ fn data_from() -> Vec<Node> {
         must(
             "has(self.prefix) || !has(self.secret) || !has(self.tags)",
             "`tags` narrow a `prefix`; they do not go with `secret`",
+        ),
+        must(
+            "has(self.secret) || has(self.prefix) || !has(self.parameterPath) || !(has(self.property) || has(self.versionStage) || has(self.versionId) || has(self.tags))",
+            "`property`, `versionStage`, `versionId` and `tags` do not go with `parameterPath`",
         ),
     ];
     vec![
@@ -59,6 +76,8 @@ fn data_from() -> Vec<Node> {
         Node::text("spec.dataFrom[].versionStage", limits::VERSION_STAGE_CHARS),
         version_id("spec.dataFrom[].versionId"),
         Node::text("spec.dataFrom[].prefix", limits::ENTRY_NAME_CHARS).rules([shapes::prefix()]),
+        Node::text("spec.dataFrom[].parameterPath", limits::PARAMETER_CHARS)
+            .rules([shapes::parameter_path()]),
         Node::map("spec.dataFrom[].tags", limits::PREFIX_TAGS).rules([must(
             "self.all(k, k.size() >= 1 && k.size() <= 128)",
             "every name of a tag must have 1 to 128 characters",

@@ -22,7 +22,7 @@ use crate::{
     api::{Reason, status::ExternalSecretBindingStatus as Status},
     controllers::{context::Context, enrol},
     core::{
-        Entry, Recipe, Revision, VersionSelector,
+        Entry, Recipe, Revision, Store, VersionSelector,
         companion::Companion,
         earlier::{self, Earlier},
         events::Note,
@@ -191,9 +191,10 @@ async fn version(
     entry: &Entry,
     mark: &str,
 ) -> Result<Arc<Entry>, String> {
-    let gone = || format!("a version of {} is not known any more.", entry.name);
+    let gone = || format!("a version of {} is not known any more.", entry.called());
     let version = match is_version_id(mark) {
         true => VersionSelector::Id(mark.to_owned()),
+        false if entry.store() == Store::Parameters => return Err(gone()),
         false => VersionSelector::Stage("AWSPREVIOUS".to_owned()),
     };
     let ask = fetch::ask(&entry.arn, version).ok_or_else(gone)?;

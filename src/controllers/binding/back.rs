@@ -17,6 +17,7 @@ use crate::{
         change::{Back, Wanted},
         companion::Companion,
         revision, rollout,
+        sources::shown_version,
     },
 };
 
@@ -186,15 +187,11 @@ pub fn rejected(moved: &[&SourceStatus], of: usize, serving: &str, asked: bool) 
 }
 
 fn named(moved: &[&SourceStatus]) -> String {
-    let one = |s: &&&SourceStatus| format!("Version {} of {}", shown(&s.version_id), s.secret);
+    let one =
+        |s: &&&SourceStatus| format!("Version {} of {}", shown_version(&s.version_id), s.shown());
     match (moved.first().map(|s| one(&s)), moved.len()) {
         (None, _) => "The last change".to_owned(),
         (Some(first), 1) => first,
         (Some(first), n) => format!("{first} and {} more", n - 1),
     }
-}
-
-/// Eight characters tell versions apart for people.
-fn shown(version: &str) -> &str {
-    version.get(..8).unwrap_or(version)
 }

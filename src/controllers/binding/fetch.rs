@@ -14,8 +14,8 @@ use crate::{
     api::Reason,
     controllers::context::Context,
     core::{
-        Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, VersionSelector,
-        annotations::Rejected, reference::parse_reference,
+        Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, Store, VersionSelector,
+        annotations::Rejected, parse_parameter, recorded,
     },
     source::{Caller, Freshness, Hub, Lane, Reading, Standing},
 };
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
             .filter_map(|member| Some((member.name.clone(), current(&member.arn)?)))
             .collect();
         for name in self.missed(ask, &asks) {
-            let Some(missed) = current(&name) else {
+            let Some(missed) = named(ask.store, &name) else {
                 continue;
             };
             if !self.has_left(&name, &missed, &ask.tags).await? {
@@ -227,11 +227,9 @@ impl<'a> Reader<'a> {
 
     /// Members that the Secret was made from and that are not listed.
     fn missed(&self, ask: &PrefixAsk, listed: &HashMap<String, EntryAsk>) -> Vec<String> {
-        let known = self.observed.status.sources.iter();
-        known
-            .map(|source| &source.secret)
-            .filter(|name| name.starts_with(&ask.prefix) && !listed.contains_key(*name))
-            .cloned()
+        recorded::under(&self.observed.status.sources, ask)
+            .map(|(name, _)| name.to_owned())
+            .filter(|name| !listed.contains_key(name))
             .collect()
     }
 
@@ -249,11 +247,12 @@ impl<'a> Reader<'a> {
         }
         let now = Instant::now();
         let again = self.context.remember(&self.observed.key, |memory| {
+            let name = ask.id.store().called(name);
             if standing == Standing::There {
-                memory.vanished.remove(name);
+                memory.vanished.remove(&name);
                 return None;
             }
-            Some(*memory.vanished.entry(name.to_owned()).or_insert(now) + VANISHED)
+            Some(*memory.vanished.entry(name).or_insert(now) + VANISHED)
         });
         match again {
             None => Ok(false),
@@ -285,13 +284,17 @@ fn is_gone(finding: &Finding) -> bool {
     )
 }
 
+pub use crate::core::parameter::ask;
+
 /// The current version of what a name or ARN means.
 pub fn current(reference: &str) -> Option<EntryAsk> {
     ask(reference, VersionSelector::Current)
 }
 
-/// A version of what a name or ARN means.
-pub fn ask(reference: &str, version: VersionSelector) -> Option<EntryAsk> {
-    let id = parse_reference(reference).ok()?.ask.id;
-    Some(EntryAsk { id, version })
+/// The current version of an entry by its name.
+fn named(store: Store, name: &str) -> Option<EntryAsk> {
+    match store {
+        Store::Secrets => current(name),
+        Store::Parameters => parse_parameter(name).ok(),
+    }
 }

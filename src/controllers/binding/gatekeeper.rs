@@ -8,7 +8,7 @@ use crate::{
     cluster::ObjectKey,
     controllers::context::Context,
     core::{
-        Entry, Finding, PrefixAsk, Recipe, SecretId,
+        Entry, Finding, PrefixAsk, Recipe, SecretId, Store,
         access::{self, AccessRequest, Allowed, Asked, Policy},
     },
     telemetry::audit,
@@ -88,10 +88,8 @@ impl<'a> Gatekeeper<'a> {
             ..*self
         };
         for ask in recipe.asks() {
-            let account = match &ask.id {
-                SecretId::Arn(arn) => known.clone().or_else(|| Some(arn.account.clone())),
-                SecretId::Name(_) => known.clone(),
-            };
+            let own = || ask.id.account().map(str::to_owned);
+            let account = known.clone().or_else(own);
             ask_as(account).entry(&ask.id)?;
         }
         let there = ask_as(known.clone());
@@ -117,26 +115,23 @@ impl<'a> Gatekeeper<'a> {
 
     /// Whether an entry may be read.
     pub fn entry(&self, id: &SecretId) -> Result<(), Finding> {
-        match id {
-            SecretId::Name(name) => self.check(Asked::name(name), None),
-            SecretId::Arn(arn) => self.check(Asked::arn(arn), Some(arn.account.clone())),
-        }
+        self.check(Asked::of(id), id.account().map(str::to_owned))
     }
 
     /// Whether everything under a prefix may be listed and read.
     pub fn prefix(&self, ask: &PrefixAsk) -> Result<(), Finding> {
-        self.check(Asked::Prefix(ask.prefix.clone()), None)
+        self.check(Asked::under(ask), None)
     }
 
     /// What came back is judged like what was asked.
     pub fn answer(&self, entry: &Entry) -> Result<(), Finding> {
-        self.check(Asked::name(&entry.name), account_of(&entry.arn))
+        self.check(Asked::answer(entry), account_of(&entry.arn))
     }
 
     fn check(&self, asked: Asked, account: Option<String>) -> Result<(), Finding> {
-        let named = match &asked {
-            Asked::Entry(names) => names.first().cloned().unwrap_or_default(),
-            Asked::Prefix(prefix) => format!("{prefix}*"),
+        let named = match asked.store() {
+            Store::Secrets => asked.first(),
+            Store::Parameters => format!("parameter {}", asked.first()),
         };
         let request = AccessRequest {
             asked,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     controllers::context::Context,
-    core::{Entry, Fetched, Recipe, VersionSelector, render},
+    core::{Entry, Fetched, Recipe, Store, VersionSelector, render},
     source::Freshness,
 };
 
@@ -110,7 +110,10 @@ async fn at_recorded_version(
         .status
         .sources
         .iter()
-        .filter(|source| source.secret == entry.name);
+        .filter(|source| match entry.store() {
+            Store::Secrets => source.secret == entry.name,
+            Store::Parameters => source.parameter == entry.name,
+        });
     let versions: Vec<&str> = sources.map(|source| source.version_id.as_str()).collect();
     if versions.contains(&entry.version_id.as_str()) {
         return Some(Arc::clone(entry));

@@ -7,7 +7,7 @@ use crate::{
     api::status::SourceStatus,
     controllers::context::Context,
     core::{
-        Entry, EntryAsk, VersionSelector,
+        Entry, EntryAsk, Store, VersionSelector,
         sources::{SourceVersion, version_mark},
     },
 };
@@ -54,13 +54,24 @@ pub fn of(read: &Read) -> Vec<SourceVersion<'_>> {
 /// For the status and the audit trail: each entry and version once, in a fixed order.
 pub fn as_shown(context: &Context, read: &Read) -> Vec<SourceStatus> {
     let mut all: Vec<SourceStatus> = entries(read)
-        .map(|(_, entry)| SourceStatus {
-            secret: entry.name.clone(),
-            version_id: version_mark(&context.install_key, &entry.version_id),
-            region: read.region.clone(),
+        .map(|(_, entry)| {
+            let (secret, parameter) = match entry.store() {
+                Store::Secrets => (entry.name.clone(), String::new()),
+                Store::Parameters => (String::new(), entry.name.clone()),
+            };
+            SourceStatus {
+                secret,
+                parameter,
+                version_id: version_mark(&context.install_key, &entry.version_id),
+                region: read.region.clone(),
+            }
         })
         .collect();
-    all.sort_by(|a, b| (&a.secret, &a.version_id).cmp(&(&b.secret, &b.version_id)));
+    all.sort_by(|a, b| {
+        let order =
+            |s: &SourceStatus| (s.secret.clone(), s.parameter.clone(), s.version_id.clone());
+        order(a).cmp(&order(b))
+    });
     all.dedup();
     all
 }

@@ -21,9 +21,8 @@ struct Item {
     namespaces: Namespaces,
     #[serde(default)]
     secrets: Vec<GlobText>,
-    /// Read so that a file and an object can say the same; nothing asks for parameters yet.
-    #[serde(default, rename = "parameters")]
-    _parameters: Vec<GlobText>,
+    #[serde(default)]
+    parameters: Vec<GlobText>,
     #[serde(default)]
     accounts: Vec<Account>,
     #[serde(default)]
@@ -122,6 +121,7 @@ impl From<Item> for Policy {
             namespaces: item.namespaces.names.into_iter().map(|n| n.0).collect(),
             match_labels: std::collections::BTreeMap::new(),
             secrets: globs(item.secrets),
+            parameters: globs(item.parameters),
             accounts: item.accounts.into_iter().map(|a| a.0).collect(),
             regions: item.regions.into_iter().map(|r| r.0).collect(),
             role_arns: globs(item.role_arns),

@@ -1,6 +1,7 @@
 //! What a refused request says: which part no policy allows, and what they do allow.
 
 use super::{AccessRequest, Asked, Policy};
+use crate::core::Store;
 
 /// The cure is the same for every part.
 pub(super) const CURE: &str = "A cluster admin can add it; we notice at once.";
@@ -54,7 +55,7 @@ impl Refused {
             .iter()
             .map(|policy| {
                 let allowed = match part {
-                    Part::Entry => &policy.secrets,
+                    Part::Entry => policy.names(&request.asked),
                     Part::Account => &policy.accounts,
                     Part::Region => &policy.regions,
                     Part::Role => &policy.role_arns,
@@ -92,6 +93,9 @@ impl Refused {
             return match self.part {
                 Part::Account => "the caller's own".to_owned(),
                 Part::Region => "every region".to_owned(),
+                Part::Entry if self.asked.store() == Store::Parameters => {
+                    "no parameters".to_owned()
+                }
                 Part::Entry | Part::Role | Part::ServiceAccount => "none".to_owned(),
             };
         }
@@ -110,13 +114,12 @@ fn wanted(request: &AccessRequest, part: Part, about: &[&Policy]) -> String {
     let nobody_allows = |name: &&String| !about.iter().any(|p| p.allows_name(name, request));
     match part {
         Part::Entry => match &request.asked {
-            Asked::Entry(names) => names
+            Asked::Entry(names) | Asked::Parameter(names) => names
                 .iter()
                 .find(nobody_allows)
-                .or(names.first())
                 .cloned()
-                .unwrap_or_default(),
-            Asked::Prefix(prefix) => format!("{prefix}*"),
+                .unwrap_or_else(|| request.asked.first()),
+            Asked::Prefix(_) | Asked::Path(_) => request.asked.first(),
         },
         Part::Account => account().cloned().unwrap_or_else(|| "unknown".to_owned()),
         Part::Region => request.region.clone(),
@@ -128,10 +131,8 @@ fn wanted(request: &AccessRequest, part: Part, about: &[&Policy]) -> String {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let wanted = &self.wanted;
-        let (first, readings) = match &self.asked {
-            Asked::Entry(names) => (names.first().cloned().unwrap_or_default(), names.len()),
-            Asked::Prefix(prefix) => (format!("{prefix}*"), 1),
-        };
+        let first = self.asked.first();
+        let several = |names: &Vec<String>| names.len() > 1 && self.part == Part::Entry;
         let (entry, how) = match self.part {
             Part::Entry => (wanted, String::new()),
             Part::Account => (&first, format!(" in account {wanted}")),
@@ -141,13 +142,15 @@ impl std::fmt::Display for Refused {
         };
         write!(
             f,
-            "No SecretAccessPolicy lets namespace {} read \"{entry}\"{how} ({}).",
+            "No SecretAccessPolicy lets namespace {} read {}{how} ({}).",
             self.namespace,
+            self.asked.store().called(entry),
             self.allowed()
         )?;
-        if self.part == Part::Entry && readings > 1 {
-            f.write_str(" An ARN may end in AWS's own six characters or not, so both names must be allowed.")?;
+        match &self.asked {
+            Asked::Entry(names) if several(names) => f.write_str(" An ARN may end in AWS's own six characters or not, so both names must be allowed."),
+            Asked::Parameter(names) if several(names) => f.write_str(" An ARN does not tell whether the name begins with a slash, so both names must be allowed."),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

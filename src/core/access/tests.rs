@@ -56,6 +56,68 @@ fn the_built_in_policy_lets_a_namespace_read_under_its_own_name() {
 }
 
 #[test]
+fn parameters_are_allowed_by_name_and_never_by_the_globs_of_secrets() {
+    let policies = [
+        Policy::built_in(),
+        policy("all secrets", |p| p.secrets = words(&["*"])),
+        policy("config", |p| {
+            p.secrets.clear();
+            p.parameters = words(&["/{namespace}/config/*", "plain"]);
+        }),
+    ];
+    let parameter = |names: &[&str]| Asked::Parameter(words(names));
+    let path = |path: &str| Asked::Path(path.to_owned());
+    for (what, wanted) in [
+        (parameter(&["/estate/config/log-level"]), true),
+        (parameter(&["/estate/secret"]), false),
+        (parameter(&["/pay/config/x"]), false),
+        (path("/estate/config/"), true),
+        (path("/estate/config/sub/"), true),
+        (path("/estate/"), false),
+        // An ARN of one level: both names must be allowed.
+        (parameter(&["plain"]), true),
+        (parameter(&["plain", "/plain"]), false),
+        (parameter(&[]), false),
+        // Nothing that allows parameters allows secrets.
+        (Asked::name("/estate/config/log-level"), true),
+    ] {
+        let asked = AccessRequest {
+            asked: what.clone(),
+            ..request("estate", "")
+        };
+        assert_eq!(enforce(&policies, &asked).is_ok(), wanted, "{what:?}");
+    }
+    let secret = request("estate", "/estate/config/log-level");
+    assert!(enforce(&policies[2..], &secret).is_err());
+}
+
+#[test]
+fn a_refused_parameter_is_called_one() {
+    let named = |asked: Asked, policies: &[Policy]| {
+        let asked = AccessRequest {
+            asked,
+            ..request("estate", "")
+        };
+        enforce(policies, &asked).unwrap_err().to_string()
+    };
+    let one = || Asked::Parameter(words(&["/estate/config/x"]));
+    assert_eq!(
+        named(one(), &[Policy::built_in()]),
+        "No SecretAccessPolicy lets namespace estate read parameter \"/estate/config/x\" (policy \"default\" allows no parameters)."
+    );
+    let pay = policy("pay", |p| p.parameters = words(&["/pay/*"]));
+    assert_eq!(
+        named(Asked::Path("/estate/".into()), &[pay]),
+        "No SecretAccessPolicy lets namespace estate read parameter \"/estate/*\" (policy \"pay\" allows /pay/*)."
+    );
+    let both = named(Asked::Parameter(words(&["a", "/a"])), &[Policy::built_in()]);
+    assert!(
+        both.ends_with("begins with a slash, so both names must be allowed."),
+        "{both}"
+    );
+}
+
+#[test]
 fn without_a_policy_nothing_is_read() {
     assert_eq!(
         refused_part(&[], &request("estate", "estate/a")),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     KeyArn,
     names::{Resources, places},
-    partition::{partition, via_secrets_manager},
+    partition::{partition, via_parameter_store, via_secrets_manager},
 };
 
 /// A policy document.
@@ -102,10 +102,16 @@ impl Policy {
         }
     }
 
-    /// Lets the keys be used on these entries' values: through Secrets Manager, which decrypts only what its caller
-    /// may read.
-    pub(super) fn decrypt(&mut self, entries: &Resources, keys: Option<&[KeyArn]>) {
-        let places = places(entries);
+    /// Lets the keys be used on these values: through Secrets Manager and Parameter Store, which decrypt only what their
+    /// caller may read.
+    pub(super) fn decrypt(
+        &mut self,
+        secrets: &Resources,
+        parameters: &Resources,
+        keys: Option<&[KeyArn]>,
+    ) {
+        let (of_secrets, of_parameters) = (places(secrets), places(parameters));
+        let places = places(&secrets.union(parameters).cloned().collect());
         let any = || {
             let all = places.iter().flat_map(|(region, accounts)| {
                 let key = move |account| {
@@ -122,7 +128,11 @@ impl Policy {
         if places.is_empty() {
             return;
         }
-        let via = places.keys().map(|region| via_secrets_manager(region));
+        let secrets = of_secrets.keys().map(|region| via_secrets_manager(region));
+        let parameters = of_parameters
+            .keys()
+            .map(|region| via_parameter_store(region));
+        let via = secrets.chain(parameters);
         let via = BTreeMap::from([("kms:ViaService".to_owned(), via.collect())]);
         self.allow("Decrypt", &["kms:Decrypt"], resources);
         if let Some(last) = self

@@ -19,7 +19,7 @@ pub use names::{AccountUnknown, KeyArn, KeyArnError};
 pub use trust::{Subject, TrustError, assume_role, irsa, pod_identity};
 
 use self::names::{Place, Resources};
-use super::{Recipe, VersionSelector};
+use super::{Recipe, SecretId, Store, VersionSelector};
 
 /// Most characters of a managed policy, blanks not counted (source: IAM quotas, "Managed policies").
 pub const MANAGED_POLICY_CHARS: usize = 6_144;
@@ -180,8 +180,12 @@ struct Hub {
     /// Entries of which only pinned versions are read.
     pinned: Resources,
     /// What batches may hold, each with its shortest interval.
-    current: BTreeMap<super::SecretId, Duration>,
+    current: BTreeMap<SecretId, Duration>,
     prefixes: bool,
+    /// Parameters, those below paths too.
+    parameters: Resources,
+    /// Paths that are listed.
+    paths: Resources,
 }
 
 impl Hub {
@@ -193,6 +197,10 @@ impl Hub {
     ) -> Result<(), AccountUnknown> {
         let recipe = asker.recipe;
         for ask in recipe.asks() {
+            if let SecretId::Parameter(id) = &ask.id {
+                self.parameters.insert(place.parameter(id, account)?);
+                continue;
+            }
             let optional = names::is_optional(recipe, &ask);
             let patterns = place.entry(&ask.id, optional, account)?;
             match ask.version {
@@ -205,6 +213,12 @@ impl Hub {
             }
         }
         for prefix in recipe.prefixes() {
+            if prefix.store == Store::Parameters {
+                let path = place.path(&prefix.prefix, account)?;
+                self.parameters.insert(path.clone());
+                self.paths.insert(path);
+                continue;
+            }
             self.prefixes = true;
             self.followed.extend(place.prefix(&prefix.prefix, account)?);
         }
@@ -232,6 +246,8 @@ impl Hub {
 struct Needs {
     followed: Resources,
     pinned: Resources,
+    parameters: Resources,
+    paths: Resources,
     batches: bool,
     lists: bool,
     roles: BTreeSet<String>,
@@ -243,6 +259,8 @@ impl Needs {
         self.lists |= hub.lists(look);
         self.followed.extend(hub.followed);
         self.pinned.extend(hub.pinned);
+        self.parameters.extend(hub.parameters);
+        self.paths.extend(hub.paths);
     }
 
     fn policy(self, keys: Option<&[KeyArn]>) -> Policy {
@@ -266,7 +284,11 @@ impl Needs {
         if !broad.is_empty() {
             policy.allow("Find", &broad, BTreeSet::from(["*".to_owned()]));
         }
-        policy.decrypt(&all, keys);
+        let parameters = names::without_covered(&self.parameters, &self.parameters);
+        let paths = names::without_covered(&self.paths, &self.paths);
+        policy.allow("ReadParameters", &["ssm:GetParameters"], parameters.clone());
+        policy.allow("ListPaths", &["ssm:GetParametersByPath"], paths);
+        policy.decrypt(&all, &parameters, keys);
         policy.allow("Assume", &["sts:AssumeRole", "sts:TagSession"], self.roles);
         policy
     }

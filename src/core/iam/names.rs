@@ -8,7 +8,7 @@ use std::{
 
 use super::{Asker, Facts, Identity, partition::partition, shown};
 use crate::core::{
-    EntryAsk, Recipe, SecretId,
+    EntryAsk, ParameterId, Recipe, SecretId,
     recipe::GroupSource,
     reference::{is_account, is_partition, is_region, readings},
 };
@@ -135,6 +135,31 @@ impl Place {
         account: Account<'_>,
     ) -> Result<Vec<String>, AccountUnknown> {
         Ok(vec![self.arn(&account()?, &format!("{prefix}*"))])
+    }
+
+    /// A parameter, in all its versions.
+    pub fn parameter(
+        &self,
+        id: &ParameterId,
+        account: Account<'_>,
+    ) -> Result<String, AccountUnknown> {
+        let account = match id {
+            ParameterId::Name(_) => account()?,
+            ParameterId::Arn(arn) => arn.account.clone(),
+        };
+        Ok(self.parameter_arn(&account, id.display()))
+    }
+
+    /// Everything below a path, and the path itself as it is listed: with its last slash.
+    pub fn path(&self, path: &str, account: Account<'_>) -> Result<String, AccountUnknown> {
+        Ok(self.parameter_arn(&account()?, &format!("{path}*")))
+    }
+
+    /// One slash stands before the name, whether it begins with one or not.
+    fn parameter_arn(&self, account: &str, name: &str) -> String {
+        let region = &self.region;
+        let (partition, name) = (partition(region), name.strip_prefix('/').unwrap_or(name));
+        format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}")
     }
 
     fn arn(&self, account: &str, resource: &str) -> String {

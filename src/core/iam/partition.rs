@@ -30,6 +30,12 @@ pub(super) fn via_secrets_manager(region: &str) -> String {
     format!("secretsmanager.{region}.{}", of(region).1)
 }
 
+/// How KMS calls Parameter Store of that region (source: Systems Manager user guide, "How AWS Systems Manager Parameter
+/// Store uses AWS KMS").
+pub(super) fn via_parameter_store(region: &str) -> String {
+    format!("ssm.{region}.{}", of(region).1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

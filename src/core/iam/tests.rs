@@ -386,3 +386,64 @@ fn the_region_is_written_seen_or_said() {
         assert!(resources.contains(&format!(":{expected}:")), "{resources}");
     }
 }
+
+#[test]
+fn parameters_have_exactly_their_arns_and_paths_are_listed() {
+    let spec = json!({
+        "data": [
+            {"key": "A", "from": {"secret": "estate/a"}},
+            {"key": "B", "from": {"parameter": "/estate/config/log-level"}},
+            {"key": "C", "from": {"parameter": "/estate/config/log-level:3"}, "optional": true},
+            {"key": "D", "from": {"parameter": "plain:blue"}},
+            {"key": "E", "from": {"parameter": format!("arn:aws:ssm:{REGION}:444455556666:parameter/theirs")}},
+            {"key": "F", "from": {"parameter": "/estate/flags/one"}},
+        ],
+        "dataFrom": [{"parameterPath": "/estate/flags"}],
+    });
+    let of = |account: &str, name: &str| format!("arn:aws:ssm:{REGION}:{account}:parameter/{name}");
+    let own = |name: &str| of(ACCOUNT, name);
+    let statements = written(&[spec], &facts())["operator"].clone();
+    let named = |sid: &str| {
+        let mut all = statements.as_array().unwrap().iter();
+        all.find(|s| s["Sid"] == sid).unwrap().clone()
+    };
+    let read = named("ReadParameters");
+    assert_eq!(read["Action"], json!(["ssm:GetParameters"]));
+    let resources = [
+        own("estate/config/log-level"),
+        own("estate/flags/*"),
+        own("plain"),
+        of("444455556666", "theirs"),
+    ];
+    assert_eq!(read["Resource"], json!(resources));
+    let list = named("ListPaths");
+    assert_eq!(list["Action"], json!(["ssm:GetParametersByPath"]));
+    assert_eq!(list["Resource"], json!([own("estate/flags/*")]));
+    let via = [
+        format!("secretsmanager.{REGION}.amazonaws.com"),
+        format!("ssm.{REGION}.amazonaws.com"),
+    ];
+    let decrypt = named("Decrypt");
+    assert_eq!(
+        decrypt["Condition"]["StringEquals"]["kms:ViaService"],
+        json!(via)
+    );
+    // One secret alone is no batch, and none of this asks Secrets Manager to list.
+    assert!(
+        statements
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|s| s["Sid"] != "Find")
+    );
+}
+
+#[test]
+fn without_parameters_nothing_is_allowed_of_parameter_store() {
+    let only = |from: Value| {
+        let spec = json!({"data": [{"key": "A", "from": from}]});
+        written(&[spec], &facts()).to_string()
+    };
+    assert!(!only(json!({"secret": "a"})).contains("ssm"));
+    assert!(!only(json!({"parameter": "/a"})).contains("secretsmanager"));
+}

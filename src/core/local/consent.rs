@@ -39,10 +39,7 @@ fn accounts(recipe: &Recipe) -> impl Iterator<Item = &str> {
         _ => None,
     });
     let ids = recipe.keys.iter().map(|key| &key.ask.id).chain(groups);
-    ids.filter_map(|id| match id {
-        SecretId::Arn(arn) => Some(arn.account.as_str()),
-        SecretId::Name(_) => None,
-    })
+    ids.filter_map(SecretId::account)
 }
 
 fn account(arn: &str) -> Option<&str> {

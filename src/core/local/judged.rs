@@ -1,7 +1,7 @@
 //! What access policies say of a binding's reads, of what was asked for and of what came back. Pure.
 
 use crate::core::{
-    Fetched, Finding, Recipe, SecretId,
+    Fetched, Finding, Recipe,
     access::{self, AccessMode, AccessRequest, Asked, Policy},
 };
 
@@ -12,12 +12,10 @@ pub fn refused(
     recipe: &Recipe,
     fetched: &Fetched,
 ) -> Option<Finding> {
-    let asks = recipe.asks().into_iter().map(|ask| match ask.id {
-        SecretId::Name(name) => (Asked::name(&name), None),
-        SecretId::Arn(arn) => (Asked::arn(&arn), Some(arn.account)),
-    });
+    let asks = recipe.asks().into_iter();
+    let asks = asks.map(|ask| (Asked::of(&ask.id), ask.id.account().map(str::to_owned)));
     let prefixes = recipe.prefixes().into_iter();
-    let prefixes = prefixes.map(|ask| (Asked::Prefix(ask.prefix), None));
+    let prefixes = prefixes.map(|ask| (Asked::under(&ask), None));
     let entries = fetched
         .entries
         .values()
@@ -27,7 +25,7 @@ pub fn refused(
         .values()
         .filter_map(|read| read.as_ref().ok());
     let answers = entries.chain(members.flatten());
-    let answers = answers.map(|entry| (Asked::name(&entry.name), account(&entry.arn)));
+    let answers = answers.map(|entry| (Asked::answer(entry), account(&entry.arn)));
     asks.chain(prefixes)
         .chain(answers)
         .find_map(|(asked, account)| {

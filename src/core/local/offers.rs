@@ -1,7 +1,7 @@
 //! What to write instead of a property that an entry does not have. Pure.
 
 use crate::core::{
-    EntryValue, Fetched, Recipe,
+    EntryValue, Fetched, Recipe, Store,
     compose::database_url,
     json::{self, JsonError},
 };
@@ -10,7 +10,11 @@ use crate::core::{
 pub fn offers(recipe: &Recipe, fetched: &Fetched) -> Vec<String> {
     let offer = |at: usize| {
         let key = recipe.keys.get(at)?;
-        let wanted = key.property.as_deref()?;
+        // What is offered reads from a secret.
+        let wanted = match key.ask.id.store() {
+            Store::Secrets => key.property.as_deref()?,
+            Store::Parameters => return None,
+        };
         let entry = fetched.entries.get(&key.ask)?.as_ref().ok()?;
         let EntryValue::Text(value) = &entry.value else {
             return None;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Problem;
-use crate::api::binding::{DataFromItem, DataItem, Rename};
+use crate::api::binding::{DataFromItem, DataItem, Rename, ValueFrom};
 use crate::api::{Reason, limits};
 use crate::core::keys::{key_problem, shown};
 use crate::core::recipe::{GroupRecipe, GroupSource, KeyRecipe, RenameRecipe};
 use crate::core::reference::{MAX_NAME, check_name, version_selector};
-use crate::core::{EntryAsk, PrefixAsk, VersionSelector, parse_reference};
+use crate::core::{
+    EntryAsk, PrefixAsk, Store, VersionSelector, parameter, parse_parameter, parse_reference,
+};
 
 const MAX_DATA: usize = limits::DATA_ITEMS as usize;
 const MAX_DATA_FROM: usize = limits::DATA_FROM_ITEMS as usize;
@@ -50,22 +52,55 @@ pub(super) fn keys(items: &[DataItem]) -> Result<Vec<KeyRecipe>, Problem> {
 
 fn key(field: &str, item: &DataItem) -> Result<KeyRecipe, Problem> {
     check_key(&format!("{field}.key"), &item.key)?;
-    let from = &item.from;
-    let at = Place {
-        field,
-        secret: &from.secret,
-        property: from.property.as_deref(),
-        stage: from.version_stage.as_deref(),
-        id: from.version_id.as_deref(),
-    };
-    let (ask, property) = at.read()?;
+    let (ask, property) = named(field, &item.from)?;
     Ok(KeyRecipe {
         key: item.key.clone(),
         ask,
         property,
-        decode: from.decode.unwrap_or_default(),
+        decode: item.from.decode.unwrap_or_default(),
         optional: item.optional.unwrap_or(false),
     })
+}
+
+/// What `from` names.
+fn named(field: &str, from: &ValueFrom) -> Result<(EntryAsk, Option<String>), Problem> {
+    let property = from.property.as_deref();
+    match (&from.secret, &from.parameter) {
+        (Some(secret), None) => {
+            let at = Place {
+                field,
+                secret,
+                property,
+                stage: from.version_stage.as_deref(),
+                id: from.version_id.as_deref(),
+            };
+            at.read()
+        }
+        (None, Some(parameter)) => {
+            if from.version_stage.is_some() || from.version_id.is_some() {
+                let sentence = "`versionStage` and `versionId` must not be set with `parameter`: a version stands behind its name, /name:3 or /name:label";
+                return Err(Problem::spec(field, sentence));
+            }
+            let ask = parse_parameter(parameter)
+                .map_err(|e| Problem::spec(field, format!("`parameter` {e}")))?;
+            Ok((ask, checked_property(field, property.map(str::to_owned))?))
+        }
+        _ => {
+            let sentence = "must have exactly one of `secret` and `parameter`";
+            Err(Problem::spec(field, sentence))
+        }
+    }
+}
+
+fn checked_property(field: &str, property: Option<String>) -> Result<Option<String>, Problem> {
+    let fits = |p: &String| !p.is_empty() && p.chars().count() <= MAX_PROPERTY;
+    match property {
+        Some(property) if !fits(&property) => Err(Problem::spec(
+            field,
+            "`property` must have 1 to 512 characters",
+        )),
+        property => Ok(property),
+    }
 }
 
 pub(super) fn check_key(field: &str, key: &str) -> Result<(), Problem> {
@@ -91,8 +126,8 @@ pub(super) fn groups(items: &[DataFromItem]) -> Result<Vec<GroupRecipe>, Problem
 }
 
 fn group(field: &str, item: &DataFromItem) -> Result<GroupRecipe, Problem> {
-    let from = match (&item.secret, &item.prefix) {
-        (Some(secret), None) => {
+    let from = match (&item.secret, &item.prefix, &item.parameter_path) {
+        (Some(secret), None, None) => {
             if !item.tags.is_empty() {
                 return Err(Problem::spec(
                     field,
@@ -109,11 +144,12 @@ fn group(field: &str, item: &DataFromItem) -> Result<GroupRecipe, Problem> {
             let (ask, property) = at.read()?;
             GroupSource::Entry { ask, property }
         }
-        (None, Some(prefix)) => GroupSource::Prefix(prefix_ask(field, prefix, item)?),
+        (None, Some(prefix), None) => GroupSource::Prefix(prefix_ask(field, prefix, item)?),
+        (None, None, Some(path)) => GroupSource::Prefix(path_ask(field, path, item)?),
         _ => {
             return Err(Problem::spec(
                 field,
-                "must have exactly one of `secret` and `prefix`",
+                "must have exactly one of `secret`, `prefix` and `parameterPath`",
             ));
         }
     };
@@ -146,9 +182,32 @@ fn prefix_ask(field: &str, prefix: &str, item: &DataFromItem) -> Result<PrefixAs
         ));
     }
     Ok(PrefixAsk {
+        store: Store::Secrets,
         prefix: prefix.to_owned(),
         tags: item.tags.clone(),
     })
+}
+
+fn path_ask(field: &str, path: &str, item: &DataFromItem) -> Result<PrefixAsk, Problem> {
+    let beside = item.property.is_some()
+        || item.version_stage.is_some()
+        || item.version_id.is_some()
+        || !item.tags.is_empty();
+    if beside {
+        let sentence = "`property`, `versionStage`, `versionId` and `tags` must not be set with `parameterPath`";
+        return Err(Problem::spec(field, sentence));
+    }
+    match parameter::path(path) {
+        Some(prefix) => Ok(PrefixAsk {
+            store: Store::Parameters,
+            prefix,
+            tags: BTreeMap::new(),
+        }),
+        None => Err(Problem::spec(
+            &format!("{field}.parameterPath"),
+            "must be a path of parameters such as /estate/config/",
+        )),
+    }
 }
 
 fn tag_fits(name: &str, value: &str) -> bool {
@@ -237,15 +296,7 @@ impl Place<'_> {
             return Err(Problem::spec(field, sentence));
         }
         let property = reference.property.or(self.property.map(str::to_owned));
-        if property
-            .as_ref()
-            .is_some_and(|p| p.is_empty() || p.chars().count() > MAX_PROPERTY)
-        {
-            return Err(Problem::spec(
-                field,
-                "`property` must have 1 to 512 characters",
-            ));
-        }
+        let property = checked_property(field, property)?;
         let mut ask = reference.ask;
         if has_version {
             ask.version =

@@ -6,9 +6,9 @@ use super::{Problem, is_dns_subdomain};
 use crate::api::binding::Source;
 use crate::api::limits;
 use crate::api::names::SESSION_TAG_NAMESPACE;
-use crate::core::EntryAsk;
 use crate::core::recipe::IdentityRecipe;
 use crate::core::reference::{is_account, is_partition, is_region};
+use crate::core::{EntryAsk, PrefixAsk, Store};
 
 const FAILOVER: &str = "spec.source.failoverRegions";
 
@@ -84,6 +84,21 @@ pub(super) fn failover_is_elsewhere(identity: &IdentityRecipe) -> Result<(), Pro
         }
         _ => Ok(()),
     }
+}
+
+/// Parameter Store has no replicas.
+pub(super) fn failover_is_for_secrets(
+    identity: &IdentityRecipe,
+    asks: &BTreeSet<EntryAsk>,
+    prefixes: &BTreeSet<PrefixAsk>,
+) -> Result<(), Problem> {
+    let parameters = asks.iter().any(|ask| ask.id.store() == Store::Parameters)
+        || prefixes.iter().any(|ask| ask.store == Store::Parameters);
+    if identity.failover.is_empty() || !parameters {
+        return Ok(());
+    }
+    let sentence = "must not be set for parameters: Parameter Store has no replicas";
+    Err(Problem::spec(FAILOVER, sentence))
 }
 
 /// Limits of STS (source: AssumeRole API, `Tags`); names that AWS or keyferry sets itself are refused.

@@ -9,7 +9,7 @@ use super::*;
 use crate::api::binding::{CreationPolicy, Decode, DeletionPolicy, KeyCase, WorkloadKind};
 use crate::core::recipe::GroupSource;
 use crate::core::recipe::WorkloadSelection;
-use crate::core::{SecretId, VersionSelector};
+use crate::core::{PrefixAsk, SecretId, Store, VersionSelector, parse_parameter};
 
 const ID: &str = "0b54c9c9-35a1-4d6f-9d2c-0f0d8f3b4f10";
 const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:a/b";
@@ -159,6 +159,106 @@ fn from(from: Value) -> Value {
     json!({"data": [{"key": "A", "from": from}]})
 }
 
+#[test]
+fn parameters_are_read_like_secrets() {
+    let recipe = parsed(json!({
+        "data": [
+            {"key": "A", "from": {"parameter": "/estate/a"}},
+            {"key": "B", "from": {"parameter": "/estate/a:3", "property": "x.y", "decode": "Base64"}},
+            {"key": "C", "from": {"parameter": "arn:aws:ssm:eu-west-1:111122223333:parameter/c:blue"}},
+        ],
+        "dataFrom": [{"parameterPath": "/estate/config", "include": ["x*"]}],
+    }))
+    .unwrap();
+    assert_eq!(recipe.identity.region.as_deref(), Some("eu-west-1"));
+    let asks: Vec<_> = recipe.keys.iter().map(|key| &key.ask).collect();
+    let wanted = [
+        "/estate/a",
+        "/estate/a:3",
+        "arn:aws:ssm:eu-west-1:111122223333:parameter/c:blue",
+    ];
+    let wanted = wanted.map(|text| parse_parameter(text).unwrap());
+    assert_eq!(asks, wanted.iter().collect::<Vec<_>>());
+    assert_eq!(recipe.keys[1].property.as_deref(), Some("x.y"));
+    let path = PrefixAsk {
+        store: Store::Parameters,
+        prefix: "/estate/config/".into(),
+        tags: BTreeMap::new(),
+    };
+    assert_eq!(recipe.groups[0].from, GroupSource::Prefix(path));
+}
+
+#[test]
+fn broken_rules_of_parameters() {
+    let id = json!({"parameter": "/a", "versionId": ID});
+    let elsewhere = json!({"failoverRegions": ["eu-west-1"]});
+    refused(vec![
+        (
+            from(json!({})),
+            Reason::InvalidKey,
+            "exactly one of `secret` and `parameter`",
+        ),
+        (
+            from(json!({"secret": "a", "parameter": "/a"})),
+            Reason::InvalidKey,
+            "exactly one of `secret` and `parameter`",
+        ),
+        (
+            from(id),
+            Reason::InvalidKey,
+            "must not be set with `parameter`",
+        ),
+        (
+            from(json!({"parameter": "a/b"})),
+            Reason::InvalidKey,
+            "`parameter` must be a name",
+        ),
+        (
+            from(json!({"parameter": "/a:0"})),
+            Reason::InvalidKey,
+            "`parameter` must end, after the name,",
+        ),
+        (
+            from(json!({"parameter": "/a", "property": ""})),
+            Reason::InvalidKey,
+            "`property` must have",
+        ),
+        (
+            from_many(json!({"parameterPath": "/a/", "prefix": "a/"})),
+            Reason::InvalidKey,
+            "exactly one of `secret`, `prefix` and `parameterPath`",
+        ),
+        (
+            from_many(json!({"parameterPath": "/a/", "tags": {"a": "b"}})),
+            Reason::InvalidKey,
+            "must not be set with `parameterPath`",
+        ),
+        (
+            from_many(json!({"parameterPath": "/"})),
+            Reason::InvalidKey,
+            "spec.dataFrom[0].parameterPath: must be a path",
+        ),
+        (
+            json!({"source": elsewhere, "data": [{"key": "A", "from": {"parameter": "/a"}}]}),
+            Reason::InvalidKey,
+            "spec.source.failoverRegions: must not be set for parameters",
+        ),
+        (
+            json!({"source": elsewhere, "dataFrom": [{"parameterPath": "/a/"}]}),
+            Reason::InvalidKey,
+            "spec.source.failoverRegions: must not be set for parameters",
+        ),
+        (
+            json!({"data": [
+                {"key": "A", "from": {"parameter": "arn:aws:ssm:eu-west-1:111122223333:parameter/a"}},
+                {"key": "B", "from": {"secret": ARN}},
+            ]}),
+            Reason::InvalidKey,
+            "must agree with the ARNs",
+        ),
+    ]);
+}
+
 fn from_many(item: Value) -> Value {
     json!({"dataFrom": [item]})
 }
@@ -243,12 +343,12 @@ fn broken_rules_of_reads() {
         (
             from_many(json!({})),
             Reason::InvalidKey,
-            "exactly one of `secret` and `prefix`",
+            "exactly one of `secret`, `prefix` and `parameterPath`",
         ),
         (
             from_many(json!({"secret": "a", "prefix": "b"})),
             Reason::InvalidKey,
-            "exactly one of `secret` and `prefix`",
+            "exactly one of `secret`, `prefix` and `parameterPath`",
         ),
         (
             from_many(json!({"secret": "a", "tags": {"a": "b"}})),

@@ -7,7 +7,8 @@ use super::{Rendered, UsedSource};
 use crate::api::Reason;
 use crate::core::keys::{below, key_problem, shown};
 use crate::core::recipe::{GroupRecipe, GroupSource, KeyRecipe};
-use crate::core::{Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, SecretValue};
+use crate::core::sources::shown_version;
+use crate::core::{Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, SecretValue, Store};
 
 /// Keys and values of `data` and `dataFrom` together.
 ///
@@ -99,17 +100,28 @@ impl<'a> Collector<'a> {
         let members = match self.fetched.listings.get(ask) {
             Some(Ok(members)) if !members.is_empty() => members,
             Some(Ok(_)) => {
+                let (what, check) = match ask.store {
+                    Store::Secrets => ("entry", "prefix, tags and region"),
+                    Store::Parameters => ("parameter", "path and region"),
+                };
                 let finding = Finding::new(
                     Reason::SecretNotFound,
-                    format!("No entry lies under \"{}\".", ask.prefix),
-                    "Check prefix, tags and region, or create one.",
+                    format!("No {what} lies under \"{}\".", ask.prefix),
+                    format!("Check {check}, or create one."),
                 );
                 return self.failed(Read::Prefix(ask), &finding, group.optional, place);
             }
             Some(Err(finding)) => {
                 return self.failed(Read::Prefix(ask), finding, group.optional, place);
             }
-            None => return self.failed(Read::Prefix(ask), &not_read(&ask.prefix), false, place),
+            None => {
+                return self.failed(
+                    Read::Prefix(ask),
+                    &not_read(&format!("\"{}\"", ask.prefix)),
+                    false,
+                    place,
+                );
+            }
         };
         for entry in members {
             if let Some(name) = below(&ask.prefix, &entry.name).filter(|name| group.takes(name)) {
@@ -136,7 +148,12 @@ impl<'a> Collector<'a> {
                 None
             }
             None => {
-                self.failed(Read::Entry(ask), &not_read(ask.id.display()), false, what);
+                self.failed(
+                    Read::Entry(ask),
+                    &not_read(&ask.id.store().named(ask.id.display())),
+                    false,
+                    what,
+                );
                 None
             }
         }
@@ -175,9 +192,9 @@ impl<'a> Collector<'a> {
     fn give(&mut self, place: &str, key: String, value: SecretValue, entry: &Entry) {
         if let Some(problem) = key_problem(&key) {
             let fact = format!(
-                "{} of \"{}\" ({place}) cannot be a key: it {problem}.",
+                "{} of {} ({place}) cannot be a key: it {problem}.",
                 shown(&key),
-                entry.name
+                entry.called()
             );
             let cure = "Rename it with rename.keys, or leave it out with exclude.";
             return self
@@ -186,8 +203,10 @@ impl<'a> Collector<'a> {
         }
         if let Some(first) = self.values.get(&key) {
             let fact = format!(
-                "Key {key} is given twice: by {} (\"{}\") and {place} (\"{}\").",
-                first.place, first.entry, entry.name
+                "Key {key} is given twice: by {} ({}) and {place} ({}).",
+                first.place,
+                first.entry,
+                entry.called()
             );
             let cure = "Rename one with rename.keys, or leave it out with exclude.";
             return self
@@ -197,8 +216,12 @@ impl<'a> Collector<'a> {
         let given = Given {
             value,
             place: place.to_owned(),
-            entry: entry.name.clone(),
-            origin: format!("\"{}\" version {}", entry.name, short(&entry.version_id)),
+            entry: entry.called(),
+            origin: format!(
+                "{} version {}",
+                entry.called(),
+                shown_version(&entry.version_id)
+            ),
         };
         self.values.insert(key, given);
     }
@@ -227,11 +250,6 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// First eight characters, as status and messages show versions.
-fn short(version_id: &str) -> &str {
-    version_id.get(..8).unwrap_or(version_id)
-}
-
 fn is_missing(reason: Reason) -> bool {
     matches!(
         reason,
@@ -242,7 +260,7 @@ fn is_missing(reason: Reason) -> bool {
 fn not_read(name: &str) -> Finding {
     Finding::new(
         Reason::AwsUnavailable,
-        format!("\"{name}\" was not read in this pass."),
+        format!("{name} was not read in this pass."),
         "",
     )
 }

@@ -26,7 +26,7 @@ pub(super) fn object(
     let members =
         json::members(text(entry)?, property).map_err(|e| json_finding(entry, property, e))?;
     if members.is_empty() {
-        let fact = format!("\"{}\" has no properties.", entry.name);
+        let fact = format!("{} has no properties.", entry.named());
         return Err(Finding::new(
             Reason::PropertyMissing,
             fact,
@@ -43,7 +43,7 @@ fn text(entry: &Entry) -> Result<&str, Finding> {
         EntryValue::Binary(_) => None,
     };
     text.ok_or_else(|| {
-        let fact = format!("\"{}\" is binary, not JSON.", entry.name);
+        let fact = format!("{} is binary, not JSON.", entry.named());
         Finding::new(
             Reason::NotJson,
             fact,
@@ -53,22 +53,22 @@ fn text(entry: &Entry) -> Result<&str, Finding> {
 }
 
 fn json_finding(entry: &Entry, property: Option<&str>, error: JsonError) -> Finding {
-    let name = &entry.name;
+    let name = entry.named();
     let asked = property.map(shown).unwrap_or_default();
     match error {
         JsonError::Invalid { line, column } => Finding::new(
             Reason::NotJson,
-            format!("\"{name}\" is not valid JSON (line {line}, column {column})."),
+            format!("{name} is not valid JSON (line {line}, column {column})."),
             "Put a JSON object, or take the whole value.",
         ),
         JsonError::NotAnObject if property.is_some() => Finding::new(
             Reason::NotJson,
-            format!("\"{name}\" is JSON, but there is no object at {asked}."),
+            format!("{name} is JSON, but there is no object at {asked}."),
             "Put a JSON object, or take the whole value.",
         ),
         JsonError::NotAnObject => Finding::new(
             Reason::NotJson,
-            format!("\"{name}\" is JSON, but not an object."),
+            format!("{name} is JSON, but not an object."),
             "Put a JSON object, or take the whole value.",
         ),
         JsonError::Duplicate {
@@ -78,7 +78,7 @@ fn json_finding(entry: &Entry, property: Option<&str>, error: JsonError) -> Find
         } => Finding::new(
             Reason::DuplicateKey,
             format!(
-                "\"{name}\" repeats property {} (line {line}, column {column}).",
+                "{name} repeats property {} (line {line}, column {column}).",
                 shown(&property)
             ),
             "Put the entry with each property once.",
@@ -86,7 +86,7 @@ fn json_finding(entry: &Entry, property: Option<&str>, error: JsonError) -> Find
         JsonError::Missing { properties } => Finding::new(
             Reason::PropertyMissing,
             format!(
-                "\"{name}\" has no property {asked} ({}).",
+                "{name} has no property {asked} ({}).",
                 counted(properties, "property", "properties")
             ),
             "Compose it with spec.template, or name another.",
@@ -107,8 +107,9 @@ pub(super) fn decode(
     };
     decode_base64(value.expose(), url_safe).ok_or_else(|| {
         let fact = format!(
-            "{} of \"{}\" cannot be decoded (decode: {name}).",
-            key.key, entry.name
+            "{} of {} cannot be decoded (decode: {name}).",
+            key.key,
+            entry.called()
         );
         Finding::new(
             Reason::RuleBroken,

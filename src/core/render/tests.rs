@@ -109,6 +109,7 @@ fn fetched() -> Fetched {
 
 fn prefix(prefix: &str) -> PrefixAsk {
     PrefixAsk {
+        store: Default::default(),
         prefix: prefix.to_owned(),
         tags: BTreeMap::new(),
     }

@@ -4,7 +4,7 @@
 
 use super::{Hint, HintId, HintKind};
 use crate::{
-    core::{EntryAsk, SecretId, VersionSelector, entry::PrefixAsk},
+    core::{EntryAsk, SecretId, Store, VersionSelector, entry::PrefixAsk},
     source::wire::{CURRENT, adds_suffix, looks_complete},
 };
 
@@ -21,7 +21,8 @@ pub fn matches_prefix(
     own_account: Option<&str>,
     hub_region: &str,
 ) -> bool {
-    moves(hint, &VersionSelector::Current)
+    ask.store == Store::Secrets
+        && moves(hint, &VersionSelector::Current)
         && is_here(hint, own_account, hub_region)
         && name_of(&hint.secret).starts_with(&ask.prefix)
 }
@@ -49,6 +50,8 @@ fn is_here(hint: &Hint, own_account: Option<&str>, hub_region: &str) -> bool {
 
 fn is_about(hint: &Hint, id: &SecretId, own_account: Option<&str>, hub_region: &str) -> bool {
     match id {
+        // Events of Parameter Store are not listened to.
+        SecretId::Parameter(_) => false,
         SecretId::Name(name) => {
             is_here(hint, own_account, hub_region)
                 && match &hint.secret {
@@ -234,6 +237,7 @@ mod tests {
 
     fn prefix(prefix: &str) -> PrefixAsk {
         PrefixAsk {
+            store: Default::default(),
             prefix: prefix.into(),
             tags: [("team".to_owned(), "x".to_owned())].into(),
         }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub enum Service {
     /// Secrets Manager.
     SecretsManager,
+    /// Parameter Store (Systems Manager).
+    Ssm,
     /// Security Token Service.
     Sts,
     /// Simple Queue Service.

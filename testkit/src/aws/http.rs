@@ -18,7 +18,7 @@ use super::faults::{Effect, FaultCall};
 use super::iam::{CredentialProblem, Principal};
 use super::reply::{Reply, plain, throttled};
 use super::request::Incoming;
-use super::{Shared, World, pod_identity, secrets_manager, sqs, sts};
+use super::{Shared, World, parameter_store, pod_identity, secrets_manager, sqs, sts};
 
 /// Larger than any legal request: an SQS message of 1 MiB, escaped.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -151,6 +151,7 @@ async fn run(
             )
         }
         Service::SecretsManager => secret(shared, incoming, seq, empty_page, now),
+        Service::Ssm => parameter(shared, incoming, empty_page, now),
         Service::Sqs => queue(shared, incoming, seq).await,
     }
 }
@@ -190,6 +191,24 @@ fn secret(
         shared.note_queues();
     }
     Ok(reply?.to_string())
+}
+
+fn parameter(
+    shared: &Shared,
+    incoming: &Incoming,
+    empty_page: bool,
+    now: Timestamp,
+) -> Result<String, AwsError> {
+    let mut world = shared.lock();
+    let caller = admit(&mut world, incoming, now)?;
+    let mut scope = parameter_store::Scope {
+        world: &mut world,
+        caller: &caller,
+        region: incoming.region(),
+        empty_page,
+    };
+    let reply = parameter_store::handle(&mut scope, &incoming.operation, &incoming.body)?;
+    Ok(reply.to_string())
 }
 
 /// One SQS call; a long poll looks again whenever a queue or the clock changes.
@@ -254,6 +273,7 @@ fn authenticate(
     let (name, status) = match incoming.service {
         Service::Sts => ("sts", 403),
         Service::Sqs => ("sqs", 403),
+        Service::Ssm => ("ssm", 400),
         _ => ("secretsmanager", 400),
     };
     let fail = |code: &'static str, text: &str| Err(AwsError::with_status(status, code, text));

@@ -350,9 +350,15 @@ impl Iam {
         )
     }
 
-    /// The verdict on a use of a KMS key that Secrets Manager of a region makes for the caller.
-    pub fn verdict_on_key(&self, principal: &Principal, region: &str, key: &str) -> Verdict {
-        let service = format!("secretsmanager.{region}.amazonaws.com");
+    /// The verdict on a use of a KMS key that a service (`secretsmanager`, `ssm`) of a region makes for the caller.
+    pub fn verdict_on_key(
+        &self,
+        principal: &Principal,
+        service: &str,
+        region: &str,
+        key: &str,
+    ) -> Verdict {
+        let service = format!("{service}.{region}.amazonaws.com");
         self.decide(
             principal,
             &AccessRequest {

@@ -1,4 +1,4 @@
-//! A fake AWS on loopback: Secrets Manager, STS and SQS with the real limits and refusals.
+//! A fake AWS on loopback: Secrets Manager, Parameter Store, STS and SQS with the real limits and refusals.
 //!
 //! It owns the truth that tests compare with: what is stored, who may read it, what was asked how
 //! often. Real SDK clients talk to it over HTTP; tests steer it through [`FakeAws`]. Region and
@@ -16,6 +16,7 @@ mod faults;
 mod http;
 mod iam;
 mod lag;
+mod parameter_store;
 mod pod_identity;
 mod policy;
 mod policy_document;
@@ -63,6 +64,7 @@ use calls::CallLog as Log;
 use events::Events;
 use faults::Faults;
 use iam::Iam;
+use parameter_store::ParameterStores;
 use quota::Quotas;
 use sqs::Queues;
 use store::Stores;
@@ -180,6 +182,7 @@ fn router(shared: Arc<Shared>) -> axum::Router {
 /// Everything that changes, behind one lock that is never held across an await.
 pub(crate) struct World {
     pub stores: Stores,
+    pub parameters: ParameterStores,
     pub iam: Iam,
     pub issuers: Issuers,
     /// Pod Identity: (namespace, ServiceAccount) to role ARN.
@@ -206,6 +209,7 @@ impl Shared {
         Self {
             world: Mutex::new(World {
                 stores: Stores::default(),
+                parameters: ParameterStores::default(),
                 iam: Iam::default(),
                 issuers: Issuers::default(),
                 associations: HashMap::new(),

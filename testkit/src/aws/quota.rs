@@ -25,6 +25,8 @@ pub enum QuotaGroup {
     Restore,
     /// TagResource and UntagResource: 50/s.
     Tag,
+    /// GetParameters and GetParametersByPath together: 40/s, at default throughput.
+    Parameters,
     /// Signed STS calls together: 600/s. AssumeRoleWithWebIdentity is not among them.
     Sts,
 }
@@ -42,17 +44,20 @@ impl QuotaGroup {
             "DeleteSecret" => Self::Delete,
             "RestoreSecret" => Self::Restore,
             "TagResource" | "UntagResource" => Self::Tag,
+            "GetParameters" | "GetParametersByPath" => Self::Parameters,
             "AssumeRole" | "GetCallerIdentity" => Self::Sts,
             _ => return None,
         })
     }
 
-    /// Requests per second and account and region (AWS Secrets Manager quotas; IAM and STS quotas).
+    /// Requests per second and account and region (AWS Secrets Manager quotas; Systems Manager quotas; IAM and STS
+    /// quotas).
     pub fn per_second(self) -> f64 {
         match self {
             Self::Get => 10_000.0,
             Self::Describe => 40_000.0,
             Self::Batch | Self::List => 100.0,
+            Self::Parameters => 40.0,
             Self::Sts => 600.0,
             Self::Put | Self::Create | Self::Delete | Self::Restore | Self::Tag => 50.0,
         }
@@ -139,6 +144,7 @@ mod tests {
             ("BatchGetSecretValue", 100),
             ("ListSecrets", 100),
             ("PutSecretValue", 50),
+            ("GetParameters", 40),
         ] {
             let mut quotas = Quotas::default();
             let mut take = |region| quotas.take("1", region, operation, Timestamp::UNIX_EPOCH);

@@ -51,7 +51,7 @@ impl Reply {
     pub fn refusal(incoming: &Incoming, error: &AwsError, retry_after: Option<u32>) -> Self {
         let (code, message) = (&error.code, &error.message);
         let body = match incoming.service {
-            Service::SecretsManager => serde_json::json!({
+            Service::SecretsManager | Service::Ssm => serde_json::json!({
                 "__type": code, "Message": message, "message": message,
             })
             .to_string(),
@@ -124,7 +124,7 @@ pub(crate) fn throttled(service: Service) -> AwsError {
 
 fn content_type(service: Service) -> &'static str {
     match service {
-        Service::SecretsManager => "application/x-amz-json-1.1",
+        Service::SecretsManager | Service::Ssm => "application/x-amz-json-1.1",
         Service::Sqs => "application/x-amz-json-1.0",
         Service::Sts => "text/xml",
         Service::PodIdentity => "application/json",

@@ -60,6 +60,7 @@ impl Incoming {
             let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", &target));
             let service = match prefix {
                 "AmazonSQS" => Service::Sqs,
+                "AmazonSSM" => Service::Ssm,
                 _ => Service::SecretsManager,
             };
             (service, operation.to_owned())
@@ -131,7 +132,7 @@ impl Incoming {
     fn asked(&self) -> Asked {
         match self.service {
             // A body that is no JSON is refused later, by the operation.
-            Service::SecretsManager | Service::Sqs => {
+            Service::SecretsManager | Service::Ssm | Service::Sqs => {
                 serde_json::from_slice(&self.body).unwrap_or_default()
             }
             _ => Asked::default(),
@@ -145,6 +146,8 @@ impl Incoming {
 struct Asked {
     secret_id: Option<String>,
     secret_id_list: Vec<String>,
+    names: Vec<String>,
+    path: Option<String>,
     name: Option<String>,
     version_id: Option<String>,
     version_stage: Option<String>,
@@ -166,6 +169,7 @@ impl Asked {
             .secret_id
             .clone()
             .or_else(|| self.name.clone())
+            .or_else(|| self.path.clone())
             .or_else(|| self.queue_url.as_deref().map(|url| name_in(url).to_owned()))
             .or_else(|| self.queue_name.clone())
             .or(role);
@@ -173,6 +177,7 @@ impl Asked {
         let receipts = entries.chain([&self.receipt_handle]).flatten();
         one.into_iter()
             .chain(self.secret_id_list.iter().cloned())
+            .chain(self.names.iter().cloned())
             .chain(receipts.filter_map(|handle| message_of(handle)))
             .collect()
     }

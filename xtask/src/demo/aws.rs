@@ -92,6 +92,7 @@ fn summary(calls: &[Call]) -> String {
         let kind = match (call.service, call.operation.as_str()) {
             (Service::SecretsManager, "BatchGetSecretValue") => (0, "batch".to_owned()),
             (Service::SecretsManager, other) => (1, other.to_owned()),
+            (Service::Ssm, other) => (1, other.to_owned()),
             (Service::Sts, _) => (2, "STS".to_owned()),
             (Service::Sqs, _) => (3, "SQS".to_owned()),
             (Service::PodIdentity, _) => (4, "Pod Identity".to_owned()),

@@ -109,7 +109,7 @@ pub(super) fn check_key(iam: &Iam, caller: &Principal, secret: &Secret) -> Resul
         ));
     };
     let region = secret.arn.split(':').nth(3).unwrap_or_default();
-    match iam.verdict_on_key(caller, region, key) {
+    match iam.verdict_on_key(caller, "secretsmanager", region, key) {
         Verdict::Allowed => Ok(()),
         _ => Err(AwsError::new(
             "AccessDeniedException",
