@@ -1,5 +1,7 @@
 //! Things that go wrong on purpose: per operation, per entry, for some calls or until cleared.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,6 +43,23 @@ pub(crate) enum Effect {
     },
     OmitEntry,
     EmptyPage,
+    Meanwhile(Meanwhile),
+}
+
+/// What somebody else does just before a call takes effect.
+#[derive(Clone)]
+pub(crate) struct Meanwhile(Arc<dyn Fn() + Send + Sync>);
+
+impl Meanwhile {
+    pub fn happen(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 impl Fault {
@@ -102,6 +121,11 @@ impl Fault {
     /// ListSecrets or a filtered batch answers an empty page with a NextToken.
     pub fn empty_page() -> Self {
         Self::new(Effect::EmptyPage)
+    }
+
+    /// Answers rightly, but somebody else comes first: `act` runs just before the call takes effect.
+    pub fn meanwhile(act: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::new(Effect::Meanwhile(Meanwhile(Arc::new(act))))
     }
 
     /// Never answers until the returned sender is dropped; then answers rightly.

@@ -108,6 +108,11 @@ async fn answer(shared: &Shared, incoming: &Incoming, seq: u64, effects: &[Effec
     if let Some(reply) = effects.iter().find_map(|effect| wrong(incoming, effect)) {
         return reply;
     }
+    for effect in effects {
+        if let Effect::Meanwhile(meanwhile) = effect {
+            meanwhile.happen();
+        }
+    }
     let empty_page = effects.iter().any(|e| matches!(e, Effect::EmptyPage));
     match run(shared, incoming, seq, empty_page).await {
         Ok(body) => Reply::success(incoming.service, body),

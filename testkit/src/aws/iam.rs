@@ -350,11 +350,12 @@ impl Iam {
         )
     }
 
-    /// The verdict on a use of a KMS key that a service (`secretsmanager`, `ssm`) of a region makes for the caller.
+    /// The verdict on a use of a KMS key that a service of a region makes for the caller: the action of the key, and
+    /// the service (`secretsmanager`, `ssm`).
     pub fn verdict_on_key(
         &self,
         principal: &Principal,
-        service: &str,
+        (action, service): (&str, &str),
         region: &str,
         key: &str,
     ) -> Verdict {
@@ -362,7 +363,7 @@ impl Iam {
         self.decide(
             principal,
             &AccessRequest {
-                action: "kms:Decrypt",
+                action,
                 resource: key,
                 principal_tags: &principal.tags,
                 resource_tags: &BTreeMap::new(),

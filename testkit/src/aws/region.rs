@@ -1,5 +1,6 @@
 //! Secrets as a test handles them, without credentials, quotas or the call log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -135,6 +136,23 @@ impl Region {
         self.look(id, value).flatten()
     }
 
+    /// Tags by key.
+    pub fn tags(&self, id: &str) -> BTreeMap<String, String> {
+        let tags = self.look(id, |secret| secret.tags.clone());
+        tags.unwrap_or_default()
+    }
+
+    /// The key that encrypts it; `None` is the default key.
+    pub fn key_of(&self, id: &str) -> Option<String> {
+        self.look(id, |secret| secret.kms_key_id.clone()).flatten()
+    }
+
+    /// How many versions there are, with and without a label.
+    pub fn versions(&self, id: &str) -> usize {
+        let versions = self.look(id, |secret| secret.versions.len());
+        versions.unwrap_or_default()
+    }
+
     /// Full ARN.
     pub fn arn(&self, id: &str) -> Option<String> {
         self.look(id, |secret| secret.arn.to_string())
@@ -241,13 +259,11 @@ impl Region {
     /// # Errors
     /// When there is no such secret.
     pub fn replicate(&self, id: &str, to: &str) -> Result<String, AwsError> {
-        let mut copy = self
+        let secret = self
             .look(id, Clone::clone)
             .ok_or_else(AwsError::not_found)?;
-        let here = format!(":{}:", self.region);
-        let arn = copy.arn.replacen(&here, &format!(":{to}:"), 1);
-        copy.arn = arn.as_str().into();
-        copy.primary_region = Some(self.region.clone());
+        let copy = secret.replica(&self.region, to);
+        let arn = copy.arn.to_string();
         let mut world = self.shared.lock();
         world.stores.get_mut(&self.account, to).insert(copy);
         Ok(arn)

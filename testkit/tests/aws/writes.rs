@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::primitives::Blob;
-use aws_sdk_secretsmanager::types::Tag;
-use keyferry_testkit::aws::{CURRENT, MAX_VALUE_BYTES, PREVIOUS};
+use aws_sdk_secretsmanager::types::{ReplicaRegionType, Tag};
+use keyferry_testkit::aws::{CURRENT, Fault, MAX_VALUE_BYTES, PREVIOUS, SecretValue, Statement};
 
 use crate::kit::*;
 
@@ -195,4 +195,137 @@ async fn tags_come_and_go() {
         .await
         .unwrap();
     assert_eq!(tags().await, 0);
+}
+
+#[tokio::test]
+async fn a_customers_key_is_needed_for_writing_too() {
+    let aws = start().await;
+    let key = "arn:aws:kms:ap-northeast-2:111122223333:key/1";
+    let rights = |more: &[&str]| {
+        let actions = [&["secretsmanager:*"], more].concat();
+        aws.user_with(
+            "AKIAWRITER",
+            ACCOUNT,
+            vec![Statement::allow(&actions, &["*"])],
+        );
+    };
+    let sm = client_as(&aws, keys("AKIAWRITER"), REGION);
+    let make = || {
+        sm.create_secret()
+            .name("keyed")
+            .secret_string("1")
+            .kms_key_id(key)
+            .send()
+    };
+    for too_few in [&[][..], &["kms:Decrypt"], &["kms:GenerateDataKey"]] {
+        rights(too_few);
+        assert_eq!(code(make().await), "AccessDeniedException", "{too_few:?}");
+    }
+    rights(&["kms:GenerateDataKey", "kms:Decrypt"]);
+    assert!(make().await.is_ok());
+    assert_eq!(here(&aws).key_of("keyed").as_deref(), Some(key));
+    rights(&[]);
+    here(&aws).create("plain", "1").unwrap();
+    for (name, good) in [("plain", true), ("keyed", false)] {
+        let put = sm
+            .put_secret_value()
+            .secret_id(name)
+            .secret_string("2")
+            .send()
+            .await;
+        let update = sm
+            .update_secret()
+            .secret_id(name)
+            .secret_string("3")
+            .send()
+            .await;
+        assert_eq!((put.is_ok(), update.is_ok()), (good, good), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tags_and_replicas_of_a_new_secret_have_rights_and_limits() {
+    let aws = start().await;
+    let sm = client(&aws);
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    let replica = |region: &str| ReplicaRegionType::builder().region(region).build();
+    let made = sm
+        .create_secret()
+        .name("db")
+        .secret_string("1")
+        .tags(tag("team", "a"));
+    made.add_replica_regions(replica("us-east-1"))
+        .send()
+        .await
+        .unwrap();
+    let there = aws.account(ACCOUNT).region("us-east-1");
+    assert_eq!(
+        there.current_version("db"),
+        here(&aws).current_version("db")
+    );
+    assert_eq!(
+        there.arn("db").unwrap().replace("us-east-1", REGION),
+        here(&aws).arn("db").unwrap()
+    );
+    assert_eq!(here(&aws).tags("db")["team"], "a");
+    let written = client_as(&aws, keys(KEY), "us-east-1");
+    let written = written
+        .put_secret_value()
+        .secret_id("db")
+        .secret_string("2")
+        .send()
+        .await;
+    assert_eq!(code(written), "InvalidRequestException");
+
+    let new = || sm.create_secret().name("other").secret_string("1");
+    for refused in [
+        new().tags(tag("aws:x", "1")),
+        new().tags(tag("", "1")),
+        new().tags(tag("k", &"v".repeat(257))),
+        new().set_tags(Some((0..51).map(|n| tag(&format!("k{n}"), "v")).collect())),
+        new().add_replica_regions(replica(REGION)),
+    ] {
+        assert!(refused.send().await.is_err());
+    }
+    let create = Statement::allow(&["secretsmanager:CreateSecret"], &["*"]);
+    aws.user_with("AKIAMAKER", ACCOUNT, vec![create]);
+    let sm = client_as(&aws, keys("AKIAMAKER"), REGION);
+    let new = || sm.create_secret().name("other").secret_string("1");
+    let denied = "AccessDeniedException";
+    assert_eq!(code(new().tags(tag("team", "a")).send().await), denied);
+    assert_eq!(
+        code(new().add_replica_regions(replica("us-east-1")).send().await),
+        denied
+    );
+    assert!(new().send().await.is_ok());
+}
+
+#[tokio::test]
+async fn somebody_else_can_come_first() {
+    let aws = start().await;
+    let (sm, region) = (client(&aws), here(&aws));
+    region.create("db", "1").unwrap();
+    let first = region.current_version("db").unwrap();
+    let waiting = "w".repeat(32);
+    region
+        .put_with_version("db", &waiting, SecretValue::text("2"), Some(&["MINE"]))
+        .unwrap();
+    let other = here(&aws);
+    let write = move || {
+        other.put("db", "3").unwrap();
+    };
+    aws.fault(
+        Fault::meanwhile(write)
+            .on("UpdateSecretVersionStage")
+            .times(1),
+    );
+    let moved = sm
+        .update_secret_version_stage()
+        .secret_id("db")
+        .version_stage(CURRENT);
+    let moved = moved
+        .remove_from_version_id(&first)
+        .move_to_version_id(&waiting);
+    assert_eq!(code(moved.send().await), "InvalidParameterException");
+    assert_eq!(read(&sm, "db").await.as_deref(), Ok("3"));
 }

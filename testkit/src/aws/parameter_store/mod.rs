@@ -217,7 +217,7 @@ fn check_key(scope: &Scope<'_>, parameter: &Parameter) -> Result<(), AwsError> {
         return Ok(());
     };
     let iam = &scope.world.iam;
-    match iam.verdict_on_key(scope.caller, "ssm", scope.region, key) {
+    match iam.verdict_on_key(scope.caller, ("kms:Decrypt", "ssm"), scope.region, key) {
         Verdict::Allowed => Ok(()),
         verdict => Err(denied(scope.caller, "kms:Decrypt", key, verdict)),
     }

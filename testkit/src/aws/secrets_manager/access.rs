@@ -109,7 +109,8 @@ pub(super) fn check_key(iam: &Iam, caller: &Principal, secret: &Secret) -> Resul
         ));
     };
     let region = secret.arn.split(':').nth(3).unwrap_or_default();
-    match iam.verdict_on_key(caller, "secretsmanager", region, key) {
+    let read = ("kms:Decrypt", "secretsmanager");
+    match iam.verdict_on_key(caller, read, region, key) {
         Verdict::Allowed => Ok(()),
         _ => Err(AwsError::new(
             "AccessDeniedException",
@@ -118,7 +119,33 @@ pub(super) fn check_key(iam: &Iam, caller: &Principal, secret: &Secret) -> Resul
     }
 }
 
+/// Whether the caller may encrypt a new value with this key (source: AWS, "Secret encryption and decryption":
+/// writing needs GenerateDataKey and Decrypt).
+pub(super) fn check_writing_key(
+    iam: &Iam,
+    caller: &Principal,
+    region: &str,
+    key: Option<&str>,
+) -> Result<(), AwsError> {
+    let Some(key) = key.filter(|key| is_customers(key)) else {
+        return Ok(());
+    };
+    let may = |action| {
+        iam.verdict_on_key(caller, (action, "secretsmanager"), region, key) == Verdict::Allowed
+    };
+    if may("kms:GenerateDataKey") && may("kms:Decrypt") {
+        return Ok(());
+    }
+    Err(AwsError::new(
+        "AccessDeniedException",
+        "Access to KMS is not allowed",
+    ))
+}
+
 fn customer_key(secret: &Secret) -> Option<&str> {
-    let key = secret.kms_key_id.as_deref()?;
-    (!key.ends_with("alias/aws/secretsmanager")).then_some(key)
+    secret.kms_key_id.as_deref().filter(|key| is_customers(key))
+}
+
+fn is_customers(key: &str) -> bool {
+    !key.ends_with("alias/aws/secretsmanager")
 }

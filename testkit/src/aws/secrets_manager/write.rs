@@ -70,8 +70,39 @@ pub(super) struct Create {
     kms_key_id: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
+    #[serde(default)]
+    add_replica_regions: Vec<ReplicaRegion>,
     #[serde(flatten)]
     value: ValueFields,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReplicaRegion {
+    region: String,
+}
+
+/// Most tags of a secret, and the limits of one (AWS Secrets Manager: TagResource).
+const MAX_TAGS: usize = 50;
+const MAX_TAG_KEY: usize = 128;
+const MAX_TAG_VALUE: usize = 256;
+
+fn check_tags(tags: &[Tag]) -> Result<(), AwsError> {
+    let too_long = |tag: &Tag| {
+        !(1..=MAX_TAG_KEY).contains(&tag.key.chars().count())
+            || tag.value.chars().count() > MAX_TAG_VALUE
+    };
+    if tags.len() > MAX_TAGS || tags.iter().any(too_long) {
+        return Err(AwsError::validation(
+            "1 validation error detected: Value at 'tags' failed to satisfy constraint",
+        ));
+    }
+    if tags.iter().any(|tag| tag.key.starts_with("aws:")) {
+        return Err(AwsError::invalid_request(
+            "Tag keys that begin with aws: are reserved.",
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn create(scope: &mut Scope<'_>, request: Create) -> Result<Value, AwsError> {
@@ -81,12 +112,25 @@ pub(super) fn create(scope: &mut Scope<'_>, request: Create) -> Result<Value, Aw
         "arn:{partition}:secretsmanager:{region}:{account}:secret:{}",
         request.name
     );
-    access::may_on(
-        &scope.world.iam,
-        scope.caller,
-        "secretsmanager:CreateSecret",
-        &resource,
-    )?;
+    let mut actions = vec!["secretsmanager:CreateSecret"];
+    if !request.tags.is_empty() {
+        actions.push("secretsmanager:TagResource");
+    }
+    if !request.add_replica_regions.is_empty() {
+        actions.push("secretsmanager:ReplicateSecretToRegions");
+    }
+    for action in actions {
+        access::may_on(&scope.world.iam, scope.caller, action, &resource)?;
+    }
+    check_tags(&request.tags)?;
+    let replicas = request.add_replica_regions;
+    if replicas.iter().any(|replica| replica.region == region) {
+        return Err(AwsError::invalid_parameter(
+            "Invalid replica region: a secret cannot be replicated to its own region.",
+        ));
+    }
+    let key = request.kms_key_id.as_deref();
+    access::check_writing_key(&scope.world.iam, scope.caller, scope.region, key)?;
     let first = request.value.take()?;
     let id = first.as_ref().map(|(id, _)| id.clone());
     let new = NewSecret {
@@ -99,6 +143,12 @@ pub(super) fn create(scope: &mut Scope<'_>, request: Create) -> Result<Value, Aw
     };
     let store = scope.world.stores.get_mut(account, region);
     let arn = store.create(new, scope.now)?;
+    let made = store.get(&request.name).cloned();
+    for (replica, secret) in replicas.iter().zip(made.iter().cycle()) {
+        let copy = secret.replica(region, &replica.region);
+        let there = scope.world.stores.get_mut(account, &replica.region);
+        there.insert(copy);
+    }
     let mut reply = json!({"ARN": &*arn, "Name": request.name});
     if let Some(id) = id {
         reply["VersionId"] = id.into();
@@ -117,6 +167,14 @@ pub(super) struct Put {
 
 pub(super) fn put(scope: &mut Scope<'_>, request: Put) -> Result<Value, AwsError> {
     let action = "secretsmanager:PutSecretValue";
+    access::find(
+        scope.world,
+        scope.caller,
+        scope.region,
+        action,
+        &request.secret_id,
+    )?;
+    check_key(scope, &request.secret_id, None)?;
     change(scope, action, &request.secret_id, |secret, now| {
         let Some((id, value)) = request.value.take()? else {
             return Err(AwsError::invalid_request(
@@ -143,6 +201,14 @@ pub(super) struct Update {
 
 pub(super) fn update(scope: &mut Scope<'_>, request: Update) -> Result<Value, AwsError> {
     let action = "secretsmanager:UpdateSecret";
+    access::find(
+        scope.world,
+        scope.caller,
+        scope.region,
+        action,
+        &request.secret_id,
+    )?;
+    check_key(scope, &request.secret_id, request.kms_key_id.as_deref())?;
     change(scope, action, &request.secret_id, |secret, now| {
         let value = request.value.take()?;
         let id = value.as_ref().map(|(id, _)| id.clone());
@@ -233,6 +299,7 @@ pub(super) struct TagRequest {
 
 pub(super) fn tag(scope: &mut Scope<'_>, request: TagRequest) -> Result<Value, AwsError> {
     let action = "secretsmanager:TagResource";
+    check_tags(&request.tags)?;
     change(scope, action, &request.secret_id, |secret, now| {
         secret.tags.extend(tag_map(request.tags));
         secret.changed = now;
@@ -275,6 +342,14 @@ fn found<'w>(
         ));
     }
     Ok((store, found.name, scope.now))
+}
+
+/// Whether the caller may encrypt what it writes; a secret that is not found is refused later.
+fn check_key(scope: &Scope<'_>, id: &str, key: Option<&str>) -> Result<(), AwsError> {
+    let store = scope.world.stores.get(&scope.caller.account, scope.region);
+    let secret = store.and_then(|store| store.resolve(id).ok());
+    let key = key.or_else(|| secret?.kms_key_id.as_deref());
+    access::check_writing_key(&scope.world.iam, scope.caller, scope.region, key)
 }
 
 /// Changes a secret that is not marked for deletion.

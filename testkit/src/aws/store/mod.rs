@@ -169,6 +169,18 @@ impl Secret {
         }
     }
 
+    /// This secret as its replica in another region has it: same name, versions and ARN suffix.
+    pub fn replica(&self, from: &str, to: &str) -> Self {
+        let arn = self
+            .arn
+            .replacen(&format!(":{from}:"), &format!(":{to}:"), 1);
+        Self {
+            arn: arn.into(),
+            primary_region: Some(from.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// Whether it is readable at all.
     pub fn check_live(&self) -> Result<(), AwsError> {
         match self.deletion {
