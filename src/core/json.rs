@@ -177,9 +177,14 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
+    /// How many bytes stand before a part of this document.
+    pub(crate) fn offset(&self, part: &RawValue) -> usize {
+        (part.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
+    }
+
     /// Where a part of this document begins.
     fn position(&self, part: &RawValue) -> (usize, usize) {
-        let offset = (part.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        let offset = self.offset(part);
         let before = self.text.as_bytes().get(..offset).unwrap_or_default();
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();

@@ -17,6 +17,7 @@ pub mod finding;
 pub mod gate;
 pub mod glob;
 pub mod iam;
+pub mod import;
 pub mod json;
 pub mod keys;
 pub mod local;
