@@ -11,7 +11,7 @@ use keyferry::api::crds::crds_yaml;
 use keyferry::app;
 use keyferry::cli::exec::ExecArgs;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, diff, exec, iam_policy, process, render, validate};
+use keyferry::cli::{Cli, Verb, diff, exec, iam_policy, import, process, render, validate};
 use keyferry::cluster::rights;
 
 /// Overwrites memory when it is freed: serde, hyper and the AWS SDK copy values into buffers of
@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         }),
         Verb::Render(args) => asking(async move { Ok(render::run(&args).await?) }),
         Verb::Exec(args) => run_program(&args),
+        Verb::Import(args) => asking(async move {
+            import::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
+        }),
         Verb::Crds => crds_yaml().map(print).map_err(Into::into),
         Verb::Rights => rights::rules_yaml().map(print).map_err(Into::into),
     };

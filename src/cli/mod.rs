@@ -10,6 +10,7 @@ pub mod env_file;
 pub mod exec;
 pub mod given;
 pub mod iam_policy;
+pub mod import;
 pub mod manifests;
 pub mod out_file;
 pub mod problems;
@@ -52,6 +53,8 @@ pub enum Verb {
     Render(Box<render::RenderArgs>),
     /// Run a program with the variables that a binding gives
     Exec(Box<exec::ExecArgs>),
+    /// Bring a .env file into Secrets Manager, and print the binding that gives it back
+    Import(Box<import::ImportArgs>),
     /// Print the CustomResourceDefinitions as YAML
     #[command(after_help = "Example:\n  keyferry crds | kubectl apply -f -")]
     Crds,

@@ -60,7 +60,7 @@ impl Reader {
     /// # Errors
     /// For a CA bundle that cannot be used.
     pub async fn new(args: AwsArgs, timeout: Duration) -> Result<Self, Finding> {
-        let settings = settings(&args, timeout);
+        let settings = settings(args.region.as_deref(), timeout);
         let tokens = Arc::new(|_: &str, _: &str| no_token().boxed() as BoxFuture<'static, _>);
         let start = Instant::now();
         let sources = Sources::new(settings, SourceMetrics::default(), tokens);
@@ -188,9 +188,9 @@ impl Reader {
 }
 
 /// One run, one person: nothing waits for others to come, and the account's quota is theirs.
-fn settings(args: &AwsArgs, timeout: Duration) -> SourceSettings {
+pub(super) fn settings(region: Option<&str>, timeout: Duration) -> SourceSettings {
     let mut settings = SourceSettings::from_env(|name| std::env::var(name).ok());
-    settings.region.clone_from(&args.region);
+    settings.region = region.map(str::to_owned);
     settings.quota_share = 1.0;
     settings.reads = ReadSettings {
         gather: Duration::from_millis(1),
@@ -212,7 +212,7 @@ fn settings(args: &AwsArgs, timeout: Duration) -> SourceSettings {
 }
 
 /// Tokens of ServiceAccounts are the cluster's: [`Reader`] asks for none.
-async fn no_token<T>() -> Result<T, Finding> {
+pub(super) async fn no_token<T>() -> Result<T, Finding> {
     Err(Finding::new(
         Reason::AssumeRoleFailed,
         "A ServiceAccount's token can be had in the cluster only.",
@@ -220,7 +220,7 @@ async fn no_token<T>() -> Result<T, Finding> {
     ))
 }
 
-fn late(timeout: Duration) -> Finding {
+pub(super) fn late(timeout: Duration) -> Finding {
     let timeout = timeout.as_secs_f64();
     let mut finding = Finding::new(
         Reason::AwsUnavailable,

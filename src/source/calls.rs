@@ -8,6 +8,8 @@ use aws_sdk_secretsmanager::{
     config::{Builder, IdentityCache, Region, retry::RetryConfig},
     types::{Filter, FilterNameStringType},
 };
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{
     batch::BatchReply,
@@ -130,6 +132,19 @@ impl Calls {
             })
             .await?;
         described(reply).ok_or(Failure::Unreadable(200))
+    }
+
+    /// One call of an operation that changes something: its token makes a further attempt harmless.
+    pub async fn write<T, E: ProvideErrorMetadata, F>(
+        &self,
+        operation: Operation,
+        send: impl Fn(&Client) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let send = || send(&self.client);
+        self.line.call(operation, Lane::Urgent, send).await
     }
 }
 

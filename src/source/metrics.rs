@@ -84,6 +84,14 @@ pub enum Operation {
     GetParameters,
     /// ssm:GetParametersByPath
     GetParametersByPath,
+    /// secretsmanager:CreateSecret
+    CreateSecret,
+    /// secretsmanager:PutSecretValue
+    PutSecretValue,
+    /// secretsmanager:UpdateSecret
+    UpdateSecret,
+    /// secretsmanager:UpdateSecretVersionStage
+    UpdateSecretVersionStage,
     /// sts:AssumeRole
     AssumeRole,
     /// sts:AssumeRoleWithWebIdentity
@@ -106,6 +114,10 @@ impl Operation {
             Self::DescribeSecret => "DescribeSecret",
             Self::GetParameters => "GetParameters",
             Self::GetParametersByPath => "GetParametersByPath",
+            Self::CreateSecret => "CreateSecret",
+            Self::PutSecretValue => "PutSecretValue",
+            Self::UpdateSecret => "UpdateSecret",
+            Self::UpdateSecretVersionStage => "UpdateSecretVersionStage",
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "GetCallerIdentity",
@@ -123,6 +135,10 @@ impl Operation {
             Self::DescribeSecret => "secretsmanager:DescribeSecret",
             Self::GetParameters => "ssm:GetParameters",
             Self::GetParametersByPath => "ssm:GetParametersByPath",
+            Self::CreateSecret => "secretsmanager:CreateSecret",
+            Self::PutSecretValue => "secretsmanager:PutSecretValue",
+            Self::UpdateSecret => "secretsmanager:UpdateSecret",
+            Self::UpdateSecretVersionStage => "secretsmanager:UpdateSecretVersionStage",
             Self::AssumeRole => "sts:AssumeRole",
             Self::AssumeRoleWithWebIdentity => "sts:AssumeRoleWithWebIdentity",
             Self::GetCallerIdentity => "sts:GetCallerIdentity",
@@ -146,7 +162,11 @@ impl Operation {
             Self::GetSecretValue
             | Self::BatchGetSecretValue
             | Self::ListSecrets
-            | Self::DescribeSecret => "Secrets Manager",
+            | Self::DescribeSecret
+            | Self::CreateSecret
+            | Self::PutSecretValue
+            | Self::UpdateSecret
+            | Self::UpdateSecretVersionStage => "Secrets Manager",
             Self::GetParameters | Self::GetParametersByPath => "Parameter Store",
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity | Self::GetCallerIdentity => "STS",
             Self::ReceiveMessage | Self::DeleteMessageBatch => "SQS",

@@ -41,6 +41,7 @@ mod sts_errors;
 mod subscriptions;
 mod sweep;
 mod wire;
+mod writer;
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ pub use settings::{
 };
 pub use sources::Sources;
 pub use subscriptions::{Interest, Known, Subscriber};
+pub use writer::{Current, Made, NewEntry, Put, Writer};
 
 /// Gets a token of a ServiceAccount (namespace, name) with audience `sts.amazonaws.com`, valid for 600 s.
 pub type TokenRequester =

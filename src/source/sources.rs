@@ -29,6 +29,7 @@ use super::{
     settings::SourceSettings,
     sts::Sts,
     subscriptions::{Interest, Subscriber},
+    writer::Writer,
 };
 use crate::{api::Reason, core::Finding};
 
@@ -148,6 +149,35 @@ impl Sources {
         let hub = Arc::new(self.new_hub(&key, credentials));
         made.hubs.insert(key, (hub.clone(), Instant::now()));
         Ok(hub)
+    }
+
+    /// Writes of whoever runs the command, in `region` (None: their own).
+    ///
+    /// # Errors
+    /// `NoCredentials` where nothing names a region.
+    pub fn writer(&self, region: Option<&str>) -> Result<Writer, Finding> {
+        let region = region.or(self.own_region()).ok_or_else(|| {
+            Finding::new(
+                Reason::NoCredentials,
+                "No AWS region: nothing names one.",
+                "Set AWS_REGION, or use --region.",
+            )
+        })?;
+        let own = self.own(region);
+        let endpoint = self.settings.secrets_manager_endpoint.as_deref();
+        let calls = Calls::new(
+            &self.sdk,
+            endpoint,
+            region,
+            own.credentials,
+            self.metrics.clone(),
+            self.pace.clone(),
+        );
+        Ok(Writer::new(
+            calls,
+            region.to_owned(),
+            self.settings.timeouts.operation,
+        ))
     }
 
     /// Drops values past their seconds and hubs nobody uses. For a timer of the caller: reads tidy only the

@@ -6,6 +6,7 @@
 
 mod exec;
 mod iam_policy;
+mod import;
 mod kit;
 mod render;
 mod systems;
