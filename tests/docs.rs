@@ -6,6 +6,9 @@ mod aws_examples;
 #[path = "docs/commands.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod commands;
+#[path = "docs/parameters.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod parameters;
 #[path = "docs/systems.rs"]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod systems;

@@ -34,6 +34,8 @@ pub(super) struct Subject<'a> {
     pub region: &'a str,
     pub caller: Option<&'a Caller>,
     pub entry: Option<(&'a SecretId, &'a VersionSelector)>,
+    /// The path of parameters that was listed.
+    pub path: Option<&'a str>,
     /// The whole call was bounded by this.
     pub patience: Duration,
 }
@@ -44,7 +46,9 @@ impl Subject<'_> {
             Some((SecretId::Name(name), _)) => format!("\"{name}\""),
             Some((SecretId::Arn(arn), _)) => format!("\"{}\"", super::wire::arn_text(arn)),
             Some((SecretId::Parameter(id), _)) => Store::Parameters.called(&id.request()),
-            None => "the entries".into(),
+            None => self
+                .path
+                .map_or_else(|| "the entries".into(), |path| format!("\"{path}\"")),
         }
     }
 
@@ -183,9 +187,9 @@ fn denied(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
             "Add it to the key policy and allow kms:Decrypt on the key.",
         );
     }
-    let what = match subject.entry {
-        Some(_) => format!("{} on {entry}", subject.operation.action()),
-        None => subject.operation.action().to_owned(),
+    let what = match (subject.entry, subject.path) {
+        (None, None) => subject.operation.action().to_owned(),
+        _ => format!("{} on {entry}", subject.operation.action()),
     };
     let (by, cure) = match denied_by(refusal) {
         Some(by) => (

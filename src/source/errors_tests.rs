@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    core::SecretId,
+    core::{SecretId, Store, parse_parameter},
     source::{
         sts::Place,
         sts_errors::{Trusted, role_finding},
@@ -30,10 +30,14 @@ fn refusal(code: &str, message: &str) -> Refusal {
 fn finding(failure: &Failure, id: &SecretId, version: &VersionSelector) -> Finding {
     let caller = caller();
     let subject = Subject {
-        operation: Operation::GetSecretValue,
+        operation: match id.store() {
+            Store::Secrets => Operation::GetSecretValue,
+            Store::Parameters => Operation::GetParameters,
+        },
         region: "ap-northeast-2",
         caller: Some(&caller),
         entry: Some((id, version)),
+        path: None,
         patience: Duration::from_secs(20),
     };
     read_finding(failure, &subject)
@@ -83,6 +87,53 @@ fn every_refusal_has_its_reason_fact_and_cure() {
 }
 
 #[test]
+fn what_is_refused_of_a_parameter_says_so() {
+    use Reason::*;
+    use VersionSelector::{Current, Id, Stage};
+    let parameter = parse_parameter("/estate/level").unwrap().id;
+    let place = "account 111122223333, region ap-northeast-2";
+    let version = format!("3-{}", "0".repeat(8));
+    for (code, message, version, reason, fact) in [
+        ("ParameterNotFound", "", Current, SecretNotFound, format!("No parameter \"/estate/level\" in {place}.")),
+        ("ParameterNotFound", "", Id("3".into()), StageMissing,
+            format!("Parameter \"/estate/level\" in {place} has no version 3, or does not exist.")),
+        ("ParameterNotFound", "", Id(version), StageMissing,
+            format!("Parameter \"/estate/level\" in {place} has no version 3, or does not exist.")),
+        ("ParameterNotFound", "", Stage("blue".into()), StageMissing,
+            format!("Parameter \"/estate/level\" in {place} has no version with label blue, or does not exist.")),
+        ("AccessDeniedException", "User: x is not authorized to perform: ssm:GetParameters on resource: y", Current, AccessDenied,
+            "may not call ssm:GetParameters on parameter \"/estate/level\".".into()),
+        ("AccessDeniedException", "User: x is not authorized to perform: kms:Decrypt on resource: y", Current, KmsAccessDenied,
+            "Parameter \"/estate/level\" is readable, but its KMS key refuses kms:Decrypt to role estate-reader.".into()),
+        ("InvalidKeyId", "", Current, KmsAccessDenied, "Parameter \"/estate/level\" is readable, but its KMS key".into()),
+        ("ThrottlingException", "Rate exceeded", Current, Throttled, "AWS throttles ssm:GetParameters in ap-northeast-2".into()),
+        ("InternalServerError", "", Current, AwsUnavailable, "Parameter Store in ap-northeast-2 failed to answer GetParameters".into()),
+        ("ValidationException", "bad", Current, SecretNotFound, "AWS refuses GetParameters for parameter \"/estate/level\"".into()),
+    ] {
+        let mut refusal = refusal(code, message);
+        refusal.status = if code == "InternalServerError" { 500 } else { 400 };
+        let got = finding(&Failure::Refused(refusal), &parameter, &version);
+        assert_eq!(got.reason, reason, "{code} {message}");
+        assert!(got.fact.contains(&fact), "{code}: {got}");
+    }
+    let caller = caller();
+    let listing = Subject {
+        operation: Operation::GetParametersByPath,
+        region: "ap-northeast-2",
+        caller: Some(&caller),
+        entry: None,
+        path: Some("/estate/flags/"),
+        patience: Duration::from_secs(20),
+    };
+    let denied = Failure::Refused(refusal("AccessDeniedException", ""));
+    let fact = read_finding(&denied, &listing).fact;
+    assert!(
+        fact.ends_with("may not call ssm:GetParametersByPath on \"/estate/flags/\"."),
+        "{fact}"
+    );
+}
+
+#[test]
 fn credentials_of_nobody_known_are_the_operators() {
     let name = SecretId::Name("a".into());
     let subject = Subject {
@@ -90,6 +141,7 @@ fn credentials_of_nobody_known_are_the_operators() {
         region: "ap-northeast-2",
         caller: None,
         entry: Some((&name, &VersionSelector::Current)),
+        path: None,
         patience: Duration::from_secs(20),
     };
     let refused = Failure::Refused(refusal("UnrecognizedClientException", ""));

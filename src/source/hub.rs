@@ -23,7 +23,7 @@ use super::{
     gather::Gather,
     identity::Caller,
     listing::{self, Listed},
-    metrics::{Operation, SourceEvent, SourceMetrics},
+    metrics::{SourceEvent, SourceMetrics},
     parameter_calls::ParameterCalls,
     reading::Reading,
     settings::ReadSettings,
@@ -206,15 +206,9 @@ impl Hub {
 
     async fn list_all(self: Arc<Self>, ask: PrefixAsk, lane: Lane) -> ListResult {
         let permit = self.places(lane).acquire().await;
-        let (operation, listed) = match ask.store {
-            Store::Secrets => {
-                let listed = listing::list(&self.calls, &ask, lane).await;
-                (Operation::ListSecrets, listed)
-            }
-            Store::Parameters => {
-                let listed = listing::parameters(&self.parameters, &ask.prefix, lane).await;
-                (Operation::GetParametersByPath, listed)
-            }
+        let listed = match ask.store {
+            Store::Secrets => listing::list(&self.calls, &ask, lane).await,
+            Store::Parameters => listing::parameters(&self.parameters, &ask.prefix, lane).await,
         };
         drop(permit);
         match listed {
@@ -224,7 +218,7 @@ impl Hub {
                 state.keep_listing(ask, &listed, now);
                 Ok(listed)
             }
-            Err(failure) => Err(self.explain(&failure, operation, None).await),
+            Err(failure) => Err(self.explain_listing(&failure, &ask).await),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    core::{Entry, EntryAsk, Finding, SecretId},
+    core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId, Store},
 };
 
 impl Hub {
@@ -112,6 +112,25 @@ impl Hub {
         operation: Operation,
         ask: Option<&EntryAsk>,
     ) -> Finding {
+        self.explained(failure, operation, ask, None).await
+    }
+
+    /// The same for a listing.
+    pub(super) async fn explain_listing(&self, failure: &Failure, ask: &PrefixAsk) -> Finding {
+        let (operation, path) = match ask.store {
+            Store::Secrets => (Operation::ListSecrets, None),
+            Store::Parameters => (Operation::GetParametersByPath, Some(ask.prefix.as_str())),
+        };
+        self.explained(failure, operation, None, path).await
+    }
+
+    async fn explained(
+        &self,
+        failure: &Failure,
+        operation: Operation,
+        ask: Option<&EntryAsk>,
+        path: Option<&str>,
+    ) -> Finding {
         let caller = match (failure, failure.outcome()) {
             (Failure::Refused(_), Outcome::Throttled | Outcome::Unavailable) => None,
             (Failure::Refused(_), _) => self.caller().await.ok(),
@@ -122,6 +141,7 @@ impl Hub {
             region: self.region(),
             caller: caller.as_ref(),
             entry: ask.map(|ask| (&ask.id, &ask.version)),
+            path,
             patience: self.patience,
         };
         let finding = read_finding(failure, &subject);

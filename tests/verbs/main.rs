@@ -8,6 +8,7 @@ mod exec;
 mod iam_policy;
 mod import;
 mod kit;
+mod parameters;
 mod render;
 mod systems;
 mod validate;

@@ -622,3 +622,60 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_parameter_gives_what_a_secret_gives_and_is_called_one() {
+    let parameter = |name: &str, value: &str| {
+        let arn = format!("arn:aws:ssm:us-east-1:111122223333:parameter{name}");
+        Arc::new(Entry {
+            version_id: crate::core::parameter::version_id(&arn, 12, None),
+            arn,
+            name: name.to_owned(),
+            created: None,
+            value: text(value),
+        })
+    };
+    let by_name = |name: &str| crate::core::parse_parameter(name).unwrap();
+    let mut fetched = fetched();
+    let json = r#"{"host": "mail", "port": 25}"#;
+    fetched
+        .entries
+        .insert(by_name("/a/mail"), Ok(parameter("/a/mail", json)));
+    let members = vec![
+        parameter("/a/f/One.two", "1"),
+        parameter("/a/f/deep/er", "2"),
+    ];
+    let path = PrefixAsk {
+        store: crate::core::Store::Parameters,
+        prefix: "/a/f/".to_owned(),
+        tags: BTreeMap::new(),
+    };
+    fetched.listings.insert(path, Ok(members));
+    let of = |spec: Value| render(&recipe(spec), &fetched);
+    let rendered = of(json!({
+        "data": [key("PORT", json!({"parameter": "/a/mail", "property": "port"}))],
+        "dataFrom": [{"parameterPath": "/a/f"}],
+    }))
+    .unwrap();
+    let keys: Vec<&str> = rendered.data.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["One.two", "PORT", "deep_er"]);
+    assert_eq!(bytes(&rendered, "PORT"), b"25");
+    assert_eq!(rendered.origins["PORT"], "parameter \"/a/mail\" version 12");
+    for (spec, says) in [
+        (
+            one(json!({"parameter": "/a/mail", "property": "nope"})),
+            "Parameter \"/a/mail\" has no property \"nope\" (2 properties).",
+        ),
+        (
+            json!({"data": [key("deep_er", json!({"parameter": "/a/mail"}))], "dataFrom": [{"parameterPath": "/a/f/"}]}),
+            "Key deep_er is given twice: by spec.data[0] (parameter \"/a/mail\") and spec.dataFrom[0] (parameter \"/a/f/deep/er\").",
+        ),
+        (
+            one(json!({"parameter": "/a/unread"})),
+            "Parameter \"/a/unread\" was not read in this pass.",
+        ),
+    ] {
+        let refused = of(spec).map(|r| r.data.len()).unwrap_err();
+        assert_eq!(refused.fact, says);
+    }
+}

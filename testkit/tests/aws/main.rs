@@ -7,6 +7,7 @@ mod events;
 mod identity;
 mod kit;
 mod lists;
+mod parameters;
 mod queues;
 mod reads;
 mod refusals;
