@@ -71,6 +71,7 @@ pub(super) fn told(failure: &Failure, subject: &Subject<'_>) -> Finding {
             region: subject.region,
             caller: subject.caller.as_ref(),
             entry: Some((&id, &VersionSelector::Current)),
+            path: None,
             patience: subject.patience,
         },
     ));
