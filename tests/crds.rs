@@ -161,7 +161,7 @@ async fn the_bindings_and_policies_of_whole_systems_keep_their_specs_too() {
     let bed = with_crds().await;
     for (files, count) in [
         (["bizi/bindings.yaml"].as_slice(), 1),
-        (&["fastapi/bindings.yaml", "fastapi/access-policy.yaml"], 3),
+        (&["fastapi/bindings.yaml", "fastapi/access-policy.yaml"], 4),
         (&["ecomind/staging/bindings.yaml"], 2),
         (
             &["ecomind/prod/bindings.yaml", "ecomind/access-policy.yaml"],

@@ -36,6 +36,8 @@ impl App {
         let [jwt, keys, _] = &self.rest;
         vec![
             ("USE_SECRETS_MANAGER", "false".to_owned()),
+            ("LOG_LEVEL", "info".to_owned()),
+            ("PAGE_SIZE", "50".to_owned()),
             ("DB_PASSWORD", self.password.clone()),
             ("JWT_SECRET", jwt.clone()),
             ("API_KEYS", keys.clone()),
@@ -81,9 +83,14 @@ async fn the_application_and_its_pipelines_get_their_own_keys_and_a_host_that_is
     };
     entries.create(APP, &app.entry()).unwrap();
     entries.create(DEPLOYMENT, &entry(&deployment(""))).unwrap();
+    for (name, value) in [("log-level", "info"), ("page-size", "50")] {
+        let name = format!("/fastapi/config/{name}");
+        entries.put_parameter(&name, value).unwrap();
+    }
     let first = entries.current_version(APP).unwrap();
     let operator = system.operate(Identity::Irsa).await;
     fastapi.runs_with("app", &first).await;
+    fastapi.synced("settings").await;
     let environment = app.environment();
     system
         .sees("fastapi", "fastapi-app", "app", &environment)
@@ -116,6 +123,6 @@ async fn the_application_and_its_pipelines_get_their_own_keys_and_a_host_that_is
     entries.move_label(APP, "AWSCURRENT", &first).unwrap();
     fastapi.refresh("app").await;
     fastapi.carries("app", &first).await;
-    assert_holds(&fastapi.secret("fastapi-app").await, &before[1..]);
+    assert_holds(&fastapi.secret("fastapi-app").await, &before[3..]);
     system.end(operator).await;
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use keyferry_testkit::{
-    aws::{Call, Outcome, Region},
+    aws::{Call, Outcome, Region, Service},
     install::Rights,
     node::{Environment, SimulatedPod},
 };
@@ -113,10 +113,9 @@ impl System {
         }
         for statement in self.folder.policies().iter().flat_map(statements) {
             for action in list(&statement["Action"]) {
-                let Some(operation) = action.strip_prefix("secretsmanager:") else {
-                    continue;
-                };
-                assert!(was_used(&calls, operation), "{action} is not needed");
+                let (service, operation) = action.split_once(':').unwrap();
+                let used = service == "kms" || was_used(&calls, operation);
+                assert!(used, "{action} is not needed");
             }
             for pattern in list(&statement["Resource"]) {
                 let needed = pattern == "*" || pattern.contains(":kms:");
@@ -266,7 +265,10 @@ fn is_about(call: &Call, pattern: &str) -> bool {
             true => id.clone(),
             false => {
                 let (region, account) = (&call.region, &call.account);
-                format!("arn:aws:secretsmanager:{region}:{account}:secret:{id}")
+                match call.service {
+                    Service::Ssm => format!("arn:aws:ssm:{region}:{account}:parameter{id}"),
+                    _ => format!("arn:aws:secretsmanager:{region}:{account}:secret:{id}"),
+                }
             }
         };
         match pattern.strip_suffix('*') {
