@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt};
 
-use keyferry_testkit::{aws::Statement, operator::repository};
+use keyferry_testkit::{
+    aws::{SecretValue, Statement},
+    operator::repository,
+};
 use serde_json::{Value, json};
 
 use crate::kit::{ACCOUNT, Laptop, Ran, ended};
@@ -168,4 +171,32 @@ async fn gaara_store_and_fastapi_run_from_an_env_file_and_no_fallback_gets_past_
         }
     }
     assert_eq!(laptop.aws.calls().len(), 0, "AWS is not asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapis_pipelines_write_the_host_with_update_rights_alone() {
+    let laptop = Laptop::new().await;
+    let region = laptop.aws.account(ACCOUNT).region("us-east-1");
+    let mut entry = json!({"ec2_key_name": laptop.canaries.plain(), "ec2_host": "",
+        "ec2_user": "ubuntu", "github_repo": "acme/fastapi"});
+    region
+        .create("FastAPIDeploymentSecrets", &entry.to_string())
+        .unwrap();
+    let host = laptop.canaries.plain();
+    laptop.file("host.env", &format!("ec2_host={host}\n"));
+    let to = ["--to", "FastAPIDeploymentSecrets", "--merge"];
+    let args = [
+        &["import", "host.env", "--region", "us-east-1"],
+        to.as_slice(),
+    ]
+    .concat();
+    let ran = run_with(&laptop, "fastapi/iam/pipeline-policy.json", &args).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    laptop.says_nothing(&ran);
+    entry["ec2_host"] = json!(host);
+    let now = match region.current_value("FastAPIDeploymentSecrets") {
+        Some(SecretValue::Text(text)) => serde_json::from_str(&text).unwrap(),
+        _ => Value::Null,
+    };
+    assert!(now == entry, "one key is set, the others stay");
 }
