@@ -259,7 +259,7 @@ async fn a_dry_run_writes_nothing_and_says_the_same() {
     let (comments, planned) = parts(&ran);
     assert_eq!(
         comments,
-        ["bizi/production: would get a new version: changed A; added C; kept 1 others"]
+        ["bizi/production: would get a new version: changed A; added C; kept 1 other"]
     );
     let per_key = ["import", ".env", "--per-key", "p/", "--dry-run"];
     let ran = good(&laptop, laptop.run(&per_key).await);

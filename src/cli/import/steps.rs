@@ -214,7 +214,8 @@ fn of_object(current: &Current, file: &File, mode: Option<Mode>) -> Result<What,
                 .map(|(word, keys)| format!("{word} {}", keys.join(", ")))
                 .collect();
             if !kept.is_empty() {
-                parts.push(format!("kept {} others", kept.len()));
+                let others = if kept.len() == 1 { "other" } else { "others" };
+                parts.push(format!("kept {} {others}", kept.len()));
             }
             What::Put {
                 text,
