@@ -11,7 +11,9 @@ use keyferry::api::crds::crds_yaml;
 use keyferry::app;
 use keyferry::cli::exec::ExecArgs;
 use keyferry::cli::run::{RunArgs, Settings};
-use keyferry::cli::{Cli, Verb, diff, exec, iam_policy, import, process, render, validate};
+use keyferry::cli::{
+    Cli, Verb, convert, diff, exec, iam_policy, import, process, render, validate,
+};
 use keyferry::cluster::rights;
 
 /// Overwrites memory when it is freed: serde, hyper and the AWS SDK copy values into buffers of
@@ -29,6 +31,9 @@ fn main() -> ExitCode {
         }),
         Verb::Diff(args) => asking(async move {
             Ok(diff::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await?)
+        }),
+        Verb::Convert(args) => asking(async move {
+            convert::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
         }),
         Verb::Render(args) => asking(async move { Ok(render::run(&args).await?) }),
         Verb::Exec(args) => run_program(&args),

@@ -4,6 +4,7 @@
 
 pub mod bindings;
 pub mod cluster;
+pub mod convert;
 pub mod diff;
 pub mod duration;
 pub mod env_file;
@@ -55,6 +56,8 @@ pub enum Verb {
     Exec(Box<exec::ExecArgs>),
     /// Bring a .env file into Secrets Manager, and print the binding that gives it back
     Import(Box<import::ImportArgs>),
+    /// Make bindings of External Secrets' objects, SecretProviderClasses and ECS task definitions
+    Convert(Box<convert::ConvertArgs>),
     /// Print the CustomResourceDefinitions as YAML
     #[command(after_help = "Example:\n  keyferry crds | kubectl apply -f -")]
     Crds,

@@ -7,6 +7,7 @@ pub mod class;
 pub mod companion;
 pub mod compose;
 pub mod conditions;
+pub mod convert;
 pub mod dotenv;
 pub mod duration;
 pub mod earlier;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod convert;
 mod exec;
 mod iam_policy;
 mod import;
