@@ -118,6 +118,14 @@ async fn the_program_takes_the_place_of_keyferry() {
     assert_eq!(pid.trim(), id.to_string());
     let (_, status) = run("kill -TERM $$").await.unwrap();
     assert_eq!(status.signal(), Some(15));
+    // A broken pipe ends a program, as long as nobody before it has had that signal ignored.
+    let piped = laptop
+        .run(&line(&[], &["sh", "-c", "yes | head -n 1"]))
+        .await;
+    assert_eq!(
+        (piped.code, piped.stdout.as_str(), piped.stderr.as_str()),
+        (Some(0), "y\n", "")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

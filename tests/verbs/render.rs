@@ -1,8 +1,16 @@
 //! `keyferry render`: what reaches a file or the standard output, and what never does.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use keyferry_testkit::aws::{Fault, Role, Statement};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
 
 use crate::kit::{ACCOUNT, Laptop, REGION, Ran, USER, ended};
@@ -146,10 +154,7 @@ async fn values_are_printed_only_when_a_flag_says_so() {
         ])
         .await;
     let script = format!("{}printf %s \"$JWT_SECRET_KEY\"", shell.stdout);
-    let read = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .output()
-        .unwrap();
+    let read = Command::new("sh").args(["-c", &script]).output().unwrap();
     assert_eq!(read.stdout, key.as_bytes());
 }
 
@@ -414,6 +419,63 @@ async fn a_role_or_account_of_somebody_else_is_used_only_after_a_yes() {
     let line = refused(&laptop, &laptop.run(&TO_FILE).await);
     assert!(line.contains("reads with account 444455556666;"), "{line}");
     assert_eq!(laptop.aws.count("GetSecretValue"), 0, "read unasked");
+}
+
+/// Runs a command whose input and errors are a terminal at which somebody has typed a line. What the terminal
+/// showed is its stderr.
+async fn at_a_terminal(mut command: Command, typed: &'static str) -> Ran {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let mut options = fs::File::options();
+    let other = options.read(true).write(true);
+    let other = other.open(name.to_str().unwrap()).unwrap();
+    command.stdin(other.try_clone().unwrap()).stderr(other);
+    let mut terminal = fs::File::from(terminal);
+    terminal.write_all(typed.as_bytes()).unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let mut ran = Ran::from(output.await.unwrap().unwrap());
+    // It ends with an error once nobody has the other end.
+    let mut shown = Vec::new();
+    let _ = terminal.read_to_end(&mut shown);
+    ran.stderr = String::from_utf8(shown).unwrap();
+    ran
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_at_a_terminal_is_asked_before_a_role_is_used() {
+    let laptop = Laptop::new().await;
+    let role = "arn:aws:iam::111122223333:role/team/reader";
+    laptop
+        .region()
+        .create("estate/a", &laptop.canaries.value())
+        .unwrap();
+    let trusting = Role::new(role)
+        .trust_principal(&format!("arn:aws:iam::{ACCOUNT}:root"))
+        .allow_session_tag("keyferry-namespace", "default")
+        .allow(&["*"], &["*"]);
+    laptop.aws.put_role(trusting);
+    laptop.file("binding.yaml", &format!("apiVersion: keyferry.dev/v1alpha1\nkind: ExternalSecretBinding\nmetadata: {{name: b}}\nspec:\n  source: {{roleArn: \"{role}\"}}\n  data:\n  - {{key: A, from: {{secret: estate/a}}}}\n"));
+    let mut args = TO_FILE.to_vec();
+    args.push("--assume-role");
+    for (typed, code, calls) in [("n\n", 1, 0), ("\n", 1, 0), ("y\n", 0, 1)] {
+        let ran = at_a_terminal(laptop.command(&args), typed).await;
+        laptop.says_nothing(&ran);
+        assert_eq!(ran.code, Some(code), "{typed:?}: {ran:?}");
+        assert!(
+            ran.stderr
+                .contains(&format!("reads with role {role}; you are arn:")),
+            "{ran:?}"
+        );
+        assert!(ran.stderr.contains("Go on? [y/N] "), "{ran:?}");
+        assert_eq!(laptop.aws.count("AssumeRole"), calls, "{typed:?}");
+        assert_eq!(
+            laptop.dir.path().join(".env").exists(),
+            calls > 0,
+            "{typed:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
