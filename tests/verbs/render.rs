@@ -25,9 +25,14 @@ spec:
   validate: {rejectPlaceholders: true, required: [JWT_SECRET_KEY]}
 ";
 
+/// A value that a `.env` file can hold: one that ends in a backslash it cannot.
+fn value(laptop: &Laptop) -> String {
+    format!("{}.", laptop.canaries.value())
+}
+
 /// Seeds `bizi/production` and gives its values.
 fn seed(laptop: &Laptop) -> (String, String) {
-    let (host, key) = (laptop.canaries.value(), laptop.canaries.value());
+    let (host, key) = (value(laptop), value(laptop));
     let entry = json!({"MYSQL_PASSWORD": host, "JWT_SECRET_KEY": key}).to_string();
     laptop.region().create("bizi/production", &entry).unwrap();
     laptop.file("binding.yaml", BINDING);
@@ -88,7 +93,7 @@ async fn a_file_holds_what_the_binding_gives_and_is_written_only_when_that_chang
     assert_eq!(ran.stdout, ".env unchanged: 2 keys\n");
     assert_eq!(fs::metadata(&out).unwrap().modified().unwrap(), written);
 
-    let key = laptop.canaries.value();
+    let key = value(&laptop);
     let entry = json!({"MYSQL_PASSWORD": host, "JWT_SECRET_KEY": key}).to_string();
     laptop.region().put("bizi/production", &entry).unwrap();
     let ran = laptop.run(&TO_FILE).await;
@@ -377,7 +382,7 @@ async fn a_file_instead_of_aws_is_judged_alike_and_nobody_is_called() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_or_account_of_somebody_else_is_used_only_after_a_yes() {
     let laptop = Laptop::new().await;
-    let value = laptop.canaries.value();
+    let value = value(&laptop);
     let role = "arn:aws:iam::444455556666:role/reader";
     let elsewhere = laptop.aws.account("444455556666").region(REGION);
     elsewhere.create("estate/a", &value).unwrap();
@@ -447,10 +452,7 @@ async fn at_a_terminal(mut command: Command, typed: &'static str) -> Ran {
 async fn somebody_at_a_terminal_is_asked_before_a_role_is_used() {
     let laptop = Laptop::new().await;
     let role = "arn:aws:iam::111122223333:role/team/reader";
-    laptop
-        .region()
-        .create("estate/a", &laptop.canaries.value())
-        .unwrap();
+    laptop.region().create("estate/a", &value(&laptop)).unwrap();
     let trusting = Role::new(role)
         .trust_principal(&format!("arn:aws:iam::{ACCOUNT}:root"))
         .allow_session_tag("keyferry-namespace", "default")
@@ -482,7 +484,7 @@ async fn somebody_at_a_terminal_is_asked_before_a_role_is_used() {
 async fn every_member_of_a_prefix_is_read() {
     let laptop = Laptop::new().await;
     let members = ["jwt-secret", "redis-password", "mail/password"];
-    let values: Vec<String> = members.map(|_| laptop.canaries.value()).to_vec();
+    let values: Vec<String> = members.map(|_| value(&laptop)).to_vec();
     for (name, value) in members.iter().zip(&values) {
         let name = format!("gaara-store/production/{name}");
         laptop.region().create(&name, value).unwrap();
