@@ -45,7 +45,11 @@ pub async fn give(
     };
     match &files.fallback_env_file {
         Some(path) if refusal.is_outage() => {
-            let substitute = of_file(binding, path, env_file::read(path)?.pairs)?;
+            let read = env_file::read(path).and_then(|file| of_file(binding, path, file.pairs));
+            let substitute = read.map_err(|Problems(mut lines)| {
+                lines.insert(0, wrong(binding, &refusal).to_string());
+                Problems(lines)
+            })?;
             warn(stood_in(path, &refusal, &substitute));
             Ok(substitute.rendered)
         }

@@ -13,7 +13,7 @@ const WORDS: [(&str, &str); 10] = [
     ),
     (
         "The operator's credential provider gives no AWS credentials",
-        "The AWS profile gives no credentials",
+        "The provider of your AWS credentials (profile, container or instance) gives none",
     ),
     (
         "the binding names none and the operator has none",

@@ -145,7 +145,12 @@ async fn what_the_operator_would_refuse_is_refused_here(case: Case) {
     case.foreign_secret("taken", "helm", &[("A", "b")]).await;
 
     let billing = json!({"data": [{"key": "K", "from": {"secret": stripe}}]});
-    let missing = json!({"data": [{"key": "connection-string", "from": {"secret": case.entry("database"), "property": "connection_string"}}]});
+    // As an ECS task definition names it: a partial ARN, and a property that the entry does not have.
+    let reference = format!(
+        "arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{}:connection_string::",
+        case.entry("database")
+    );
+    let missing = json!({"data": [{"key": "connection-string", "from": {"secret": reference}}]});
     let mut gated = case.one("K", "filler");
     gated["validate"] = json!({"rejectPlaceholders": true});
     let files = [

@@ -251,11 +251,15 @@ async fn an_aws_that_is_silent_is_told_in_time_and_a_file_kept_by_hand_stands_in
     );
 
     laptop.file("hand.env", "JWT_SECRET_KEY=your-key-here\n");
-    let line = refused(&laptop, &laptop.run(&args).await);
+    let ran = laptop.run(&args).await;
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert_eq!((ran.code, lines.len()), (Some(1), 2), "{lines:?}");
     assert!(
-        line.contains("PlaceholderFound: JWT_SECRET_KEY of hand.env"),
-        "{line}"
+        lines[0].starts_with("error: backend: AwsUnavailable: "),
+        "{lines:?}"
     );
+    let gate = "error: backend: PlaceholderFound: JWT_SECRET_KEY of hand.env ";
+    assert!(lines[1].starts_with(gate), "{lines:?}");
     hang.release();
 }
 
