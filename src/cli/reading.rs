@@ -7,7 +7,8 @@
 //! web identity, container, instance. `AWS_ENDPOINT_URL*`, `AWS_CA_BUNDLE` and the proxies' variables hold.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::HashSet,
     io::{self, BufRead, IsTerminal, Write},
     sync::Arc,
     time::{Duration, Instant},
@@ -52,6 +53,8 @@ pub struct Reader {
     /// All calls together; what a person needs to answer a question does not count.
     timeout: Duration,
     left: Cell<Duration>,
+    /// Roles that whoever runs the command is in already: to assume one's own role takes a right that few have.
+    held: RefCell<HashSet<String>>,
 }
 
 impl Reader {
@@ -70,6 +73,7 @@ impl Reader {
             args,
             timeout,
             left: Cell::new(timeout.saturating_sub(start.elapsed())),
+            held: RefCell::default(),
         })
     }
 
@@ -98,10 +102,17 @@ impl Reader {
     /// Where STS does not say who they are; and where nobody is there to answer.
     pub async fn consent(&self, binding: &Binding) -> Result<bool, Finding> {
         let role = self.role(&binding.recipe);
-        if self.args.yes || !consent::is_needed(&binding.recipe, role) {
+        let unasked = self.args.yes && role.is_none();
+        if unasked || !consent::is_needed(&binding.recipe, role) {
             return Ok(true);
         }
         let caller = self.caller(binding).await?;
+        if let Some(role) = role.filter(|role| consent::is_in(role, &caller.arn)) {
+            self.held.borrow_mut().insert(role.to_owned());
+        }
+        if self.args.yes {
+            return Ok(true);
+        }
         let Some(foreign) = consent::foreign(&binding.recipe, role, &caller.arn) else {
             return Ok(true);
         };
@@ -158,7 +169,7 @@ impl Reader {
 
     fn role<'r>(&self, recipe: &'r Recipe) -> Option<&'r str> {
         let role = recipe.identity.role_arn.as_deref();
-        role.filter(|_| self.args.assume_role)
+        role.filter(|role| self.args.assume_role && !self.held.borrow().contains(*role))
     }
 
     fn identity(&self, binding: &Binding) -> IdentityAsk {

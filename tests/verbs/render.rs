@@ -430,6 +430,28 @@ async fn a_role_or_account_of_somebody_else_is_used_only_after_a_yes() {
     assert_eq!(laptop.aws.count("GetSecretValue"), 0, "read unasked");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_one_is_in_already_is_neither_asked_about_nor_assumed_again() {
+    let laptop = Laptop::new().await;
+    let role = "arn:aws:iam::111122223333:role/team/reader";
+    let trusting = Role::new(role)
+        .trust_principal(&format!("arn:aws:iam::{ACCOUNT}:user/*"))
+        .allow(&["*"], &["*"]);
+    laptop.aws.put_role(trusting);
+    laptop.region().create("estate/a", &value(&laptop)).unwrap();
+    laptop.file("binding.yaml", &format!("apiVersion: keyferry.dev/v1alpha1\nkind: ExternalSecretBinding\nmetadata: {{name: b}}\nspec:\n  source: {{roleArn: \"{role}\"}}\n  data:\n  - {{key: A, from: {{secret: estate/a}}}}\n"));
+    laptop.file(".aws/config", &format!("[profile dev]\nrole_arn = {role}\nsource_profile = user\n[profile user]\naws_access_key_id = {USER}\naws_secret_access_key = x\n"));
+    let mut command = laptop.command(&TO_FILE);
+    command.arg("--assume-role").env("AWS_PROFILE", "dev");
+    command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY");
+    let ran = ended(command).await;
+    laptop.says_nothing(&ran);
+    assert_eq!(ran.stdout, ".env written: 1 key\n", "{}", ran.stderr);
+    assert_eq!(laptop.aws.count("AssumeRole"), 1, "the profile's alone");
+}
+
 /// Runs a command whose input and errors are a terminal at which somebody has typed a line. What the terminal
 /// showed is its stderr.
 async fn at_a_terminal(mut command: Command, typed: &'static str) -> Ran {
