@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{HeaderMap, StatusCode};
 use keyferry_testkit::aws::{Fault, Role, Statement};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
@@ -339,6 +340,53 @@ async fn credentials_are_found_as_other_tools_find_them_and_their_lack_is_told_w
     assert!(!line.to_lowercase().contains("operator"), "{line}");
 }
 
+/// IAM Identity Center: gives the keys of [`USER`] to whoever brings the token.
+async fn identity_center(token: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let keys = json!({"roleCredentials": {"accessKeyId": USER, "secretAccessKey": "x", "expiration": 4_102_444_800_000_u64}});
+    let answer = move |headers: HeaderMap| async move {
+        let known = headers
+            .get("x-amz-sso_bearer_token")
+            .is_some_and(|it| it == token);
+        match known {
+            true => Ok(keys.to_string()),
+            false => Err(StatusCode::UNAUTHORIZED),
+        }
+    };
+    let app = axum::Router::new().route("/federation/credentials", axum::routing::get(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    endpoint
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_of_iam_identity_center_is_used() {
+    let laptop = Laptop::new().await;
+    let (_, _) = seed(&laptop);
+    laptop.file(
+        ".aws/config",
+        &format!("[profile login]\nsso_session = s\nsso_account_id = {ACCOUNT}\nsso_role_name = dev\n[sso-session s]\nsso_region = {REGION}\nsso_start_url = https://s.example\n"),
+    );
+    // What `aws sso login` leaves behind; the file's name is the SHA-1 of the session's.
+    laptop.file(
+        ".aws/sso/cache/a0f1490a20d0211c997b44bc357e1972deab8ae3.json",
+        &json!({"accessToken": "of-the-login", "expiresAt": "2100-01-01T00:00:00Z"}).to_string(),
+    );
+    for (token, code) in [("of-the-login", 0), ("of-another", 1)] {
+        let mut command = laptop.command(&TO_FILE);
+        command
+            .env("AWS_PROFILE", "login")
+            .env("AWS_ENDPOINT_URL_SSO", identity_center(token).await);
+        command
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY");
+        let ran = ended(command).await;
+        laptop.says_nothing(&ran);
+        assert_eq!(ran.code, Some(code), "{token}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("of-the-login"), "{}", ran.stderr);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_instead_of_aws_is_judged_alike_and_nobody_is_called() {
     let laptop = Laptop::new().await;
@@ -435,7 +483,7 @@ async fn a_role_that_one_is_in_already_is_neither_asked_about_nor_assumed_again(
     let laptop = Laptop::new().await;
     let role = "arn:aws:iam::111122223333:role/team/reader";
     let trusting = Role::new(role)
-        .trust_principal(&format!("arn:aws:iam::{ACCOUNT}:user/*"))
+        .trust_principal(&format!("arn:aws:iam::{ACCOUNT}:root"))
         .allow(&["*"], &["*"]);
     laptop.aws.put_role(trusting);
     laptop.region().create("estate/a", &value(&laptop)).unwrap();
