@@ -1,13 +1,11 @@
 //! Bindings of files: read, judged as `validate` judges them, parsed, and one chosen by name.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::Value;
 
 use super::{
     Problems,
-    manifests::{self, Manifest},
+    manifests::{self, Filenames, Manifest},
 };
 use crate::core::{
     ParseSettings, Recipe,
@@ -23,14 +21,9 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// Which files, and for which namespace.
 #[derive(Args, Clone, Debug)]
 pub struct FileArgs {
-    /// File, folder (with everything in it) or - for the standard input; may be repeated
-    #[arg(
-        short = 'f',
-        long = "filename",
-        required = true,
-        value_name = "FILE|DIR|-"
-    )]
-    pub filenames: Vec<PathBuf>,
+    /// The files.
+    #[command(flatten)]
+    pub files: Filenames,
 
     /// Namespace of bindings that name none
     #[arg(short = 'n', long)]
@@ -71,7 +64,7 @@ pub fn load_with(
 ) -> Result<(Vec<Binding>, Vec<Value>), Problems> {
     let checker = Checker::new(ParseSettings::default());
     let (mut bindings, mut others, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-    for manifest in manifests::read(&args.filenames) {
+    for manifest in manifests::read(&args.files.filenames) {
         match manifest {
             Ok(manifest) if checker.knows(&manifest.value) && is(&manifest.value, Some(KIND)) => {
                 match binding(&checker, &manifest, args.namespace.as_deref()) {
@@ -181,7 +174,9 @@ mod tests {
             std::fs::write(dir.path().join(format!("{n}.yaml")), text).unwrap();
         }
         let result = load(&FileArgs {
-            filenames: vec![dir.path().to_owned()],
+            files: Filenames {
+                filenames: vec![dir.path().to_owned()],
+            },
             namespace: namespace.map(str::to_owned),
         });
         let root = format!("{}/", dir.path().display());

@@ -16,6 +16,7 @@ use super::{
     bindings::{FileArgs, load},
     cluster::ClusterArgs,
     duration,
+    manifests::Filenames,
 };
 use crate::{
     cluster::{BindingObject, BindingRow, ObjectKey},
@@ -291,7 +292,9 @@ async fn found(args: &IamPolicyArgs) -> Result<Vec<Found>, Problems> {
 
 fn in_files(args: &IamPolicyArgs) -> Result<Vec<Found>, Problems> {
     let bindings = load(&FileArgs {
-        filenames: args.filenames.clone(),
+        files: Filenames {
+            filenames: args.filenames.clone(),
+        },
         namespace: args.cluster.namespace.clone(),
     })?;
     let found = bindings.into_iter().map(|it| Found {

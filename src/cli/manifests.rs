@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Args;
 use saphyr::{MarkedYaml, Scalar, ScalarStyle, YamlData, YamlLoader};
 use saphyr_parser::Parser;
 use serde_json::{Map, Number, Value};
@@ -14,6 +15,19 @@ use serde_json::{Map, Number, Value};
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Bytes of a file; more is no manifest (etcd takes 1.5 MiB an object).
 const LARGEST: u64 = 64 << 20;
+
+/// The files that a verb reads.
+#[derive(Args, Clone, Debug)]
+pub struct Filenames {
+    /// File, folder (with everything in it) or - for the standard input; may be repeated
+    #[arg(
+        short = 'f',
+        long = "filename",
+        required = true,
+        value_name = "FILE|DIR|-"
+    )]
+    pub filenames: Vec<PathBuf>,
+}
 
 /// One document of a file.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     duration,
-    manifests::{self, Manifest},
+    manifests::{self, Filenames, Manifest},
 };
 use crate::core::{ParseSettings, offline::Checker};
 
@@ -23,14 +22,8 @@ use crate::core::{ParseSettings, offline::Checker};
     after_help = "Example:\n  keyferry validate -f deploy/\n\nExits with 1 when a manifest would be refused."
 )]
 pub struct ValidateArgs {
-    /// File, folder (with everything in it) or - for the standard input; may be repeated
-    #[arg(
-        short = 'f',
-        long = "filename",
-        required = true,
-        value_name = "FILE|DIR|-"
-    )]
-    filenames: Vec<PathBuf>,
+    #[command(flatten)]
+    files: Filenames,
 
     /// Floor under every binding's refreshInterval in the install that they are for
     #[arg(long, default_value = "1m", value_parser = duration::parse)]
@@ -47,7 +40,7 @@ pub fn run(args: &ValidateArgs, out: &mut impl Write) -> io::Result<ExitCode> {
     });
     let mut ours = Vec::new();
     let (mut lines, mut others) = (Vec::new(), 0);
-    for manifest in manifests::read(&args.filenames) {
+    for manifest in manifests::read(&args.files.filenames) {
         match manifest {
             Ok(manifest) if checker.knows(&manifest.value) => ours.push(manifest),
             Ok(_) => others += 1,

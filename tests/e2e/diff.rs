@@ -4,6 +4,7 @@ use std::path::Path;
 
 use keyferry_testkit::aws::Statement;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::{
     case::Case,
@@ -39,9 +40,13 @@ impl Case {
     }
 
     async fn diff_of(&self, files: &Path, kubeconfig: &Path, args: &[&str]) -> Ran {
+        self.ended(self.diff_command(files, kubeconfig, args)).await
+    }
+
+    fn diff_command(&self, files: &Path, kubeconfig: &Path, args: &[&str]) -> Command {
         let aws = &self.world.aws;
         let secret = aws.user_with(USER, ACCOUNT, vec![Statement::allow(&["*"], &["*"])]);
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
         command
             .args(["diff", "-n", &self.namespace, "-f"])
             .arg(files);
@@ -51,6 +56,10 @@ impl Case {
         command
             .env("AWS_ACCESS_KEY_ID", USER)
             .env("AWS_SECRET_ACCESS_KEY", secret);
+        command
+    }
+
+    async fn ended(&self, mut command: Command) -> Ran {
         let output = command.output().await.unwrap();
         self.world.channels.shown(&output.stdout);
         self.world.channels.shown(&output.stderr);
@@ -257,6 +266,13 @@ async fn what_cannot_be_asked_is_one_line(case: Case) {
     std::fs::write(&kubeconfig, silent.join("\n")).unwrap();
     let ran = case.diff_of(folder.path(), &kubeconfig, &[]).await;
     one_line(&ran, "the API server https://127.0.0.1:");
+
+    // The kernel takes the connection, and nobody answers.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", nobody.local_addr().unwrap());
+    let mut command = case.diff_command(folder.path(), admin, &["--timeout", "2s"]);
+    command.env("AWS_ENDPOINT_URL", endpoint);
+    one_line(&case.ended(command).await, "AwsUnavailable");
 
     let files = case.world.files.path();
     let nobody = case

@@ -13,6 +13,7 @@ use super::{
     bindings::{self, Binding, FileArgs},
     cluster::ClusterArgs,
     duration,
+    manifests::Filenames,
     reading::{AwsArgs, Reader},
 };
 use crate::{
@@ -36,14 +37,8 @@ const DIFFERS: u8 = 4;
     after_help = "Example:\n  keyferry diff -f deploy/\n\n  ~ changes, + is created, = stays, ! is refused. Names of keys are shown, never values.\n\nExits with 1 when a binding would be refused or something cannot be read; with --exit-code with 4 when something\nwould change; else with 0."
 )]
 pub struct DiffArgs {
-    /// File, folder (with everything in it) or - for the standard input; may be repeated
-    #[arg(
-        short = 'f',
-        long = "filename",
-        required = true,
-        value_name = "FILE|DIR|-"
-    )]
-    filenames: Vec<PathBuf>,
+    #[command(flatten)]
+    files: Filenames,
 
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -74,7 +69,7 @@ pub async fn run(
     err: &mut impl Write,
 ) -> Result<ExitCode, Problems> {
     let files = FileArgs {
-        filenames: args.filenames.clone(),
+        files: args.files.clone(),
         namespace: args.cluster.namespace.clone(),
     };
     let (mut all, policies) = bindings::load_with(&files, Some("SecretAccessPolicy"))?;
