@@ -34,7 +34,7 @@ use crate::{
 
 /// Passes under way at once. Most of them wait for AWS or for one of the `--concurrency` writes; each takes
 /// some tens of KiB meanwhile, which at a start with a thousand bindings is most of the memory.
-const PASSES: usize = 128;
+const PASSES: usize = 64;
 /// Steps of workloads under way at once.
 const STEPS: usize = 64;
 /// A main loop that has not turned for so long is taken for dead.
