@@ -135,7 +135,8 @@ impl Cluster {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    fn trouble(&self, error: &ClusterError) -> ClusterTrouble {
+    /// What a call that failed says to a person.
+    pub fn trouble(&self, error: &ClusterError) -> ClusterTrouble {
         let server = &self.connection.server;
         ClusterTrouble(match error {
             ClusterError::NotFound => format!(

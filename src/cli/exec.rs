@@ -5,19 +5,14 @@ use std::{
     io,
     os::unix::{ffi::OsStrExt, process::CommandExt},
     process::{Command, ExitCode},
-    time::Duration,
 };
 
 use clap::Args;
 
 use super::{
     Problems,
-    bindings::{self, FileArgs},
-    duration,
-    env_file::EnvFileArgs,
-    given,
+    given::{self, GivenArgs},
     process::CoreLimit,
-    reading::AwsArgs,
 };
 use crate::core::local::variables;
 
@@ -32,10 +27,7 @@ const NOT_RUN: u8 = 126;
 )]
 pub struct ExecArgs {
     #[command(flatten)]
-    files: FileArgs,
-
-    /// Which binding, where the files hold several
-    name: Option<String>,
+    given: GivenArgs,
 
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -48,16 +40,6 @@ pub struct ExecArgs {
     /// Leave your AWS credentials in the program's environment
     #[arg(long)]
     keep_aws_variables: bool,
-
-    #[command(flatten)]
-    env_files: EnvFileArgs,
-
-    #[command(flatten)]
-    aws: AwsArgs,
-
-    /// How long reading AWS may take in all
-    #[arg(long, default_value = "20s", value_parser = duration::patience)]
-    timeout: Duration,
 }
 
 /// The program, ready to run.
@@ -65,12 +47,9 @@ pub struct ExecArgs {
 /// # Errors
 /// One line for each problem.
 pub async fn prepare(args: &ExecArgs) -> Result<Command, Problems> {
-    let all = bindings::load(&args.files)?;
-    let binding = bindings::choose(all, args.name.as_deref())?;
     let mut warn = |line: String| eprintln!("warning: {line}");
-    let timeout = args.timeout;
-    let given = given::give(&binding, &args.aws, &args.env_files, timeout, &mut warn);
-    let data = given.await?.data;
+    let (_, rendered) = given::give(&args.given, &mut warn).await?;
+    let data = rendered.data;
     let problems = variables::problems(&data, &args.allow_key);
     if !problems.is_empty() {
         return Err(Problems(problems));

@@ -2,9 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
+use clap::Args;
+
 use super::{
     Problems,
-    bindings::Binding,
+    bindings::{self, Binding, FileArgs},
+    duration,
     env_file::{self, EnvFile, EnvFileArgs},
     reading::{AwsArgs, Reader},
 };
@@ -16,17 +19,46 @@ use crate::core::{
     },
 };
 
-/// The complete data, let through by the gate.
+/// Which binding, and where its values come from.
+#[derive(Args, Clone, Debug)]
+pub struct GivenArgs {
+    #[command(flatten)]
+    files: FileArgs,
+
+    /// Which binding, where the files hold several
+    name: Option<String>,
+
+    #[command(flatten)]
+    env_files: EnvFileArgs,
+
+    #[command(flatten)]
+    aws: AwsArgs,
+
+    /// How long reading AWS may take in all
+    #[arg(long, default_value = "20s", value_parser = duration::patience)]
+    timeout: Duration,
+}
+
+/// The binding, and the complete data, let through by the gate.
 ///
 /// # Errors
-/// One line: why it gives nothing.
+/// One line for each problem: why it gives nothing.
 pub async fn give(
+    args: &GivenArgs,
+    warn: &mut dyn FnMut(String),
+) -> Result<(Binding, Rendered), Problems> {
+    let all = bindings::load(&args.files)?;
+    let binding = bindings::choose(all, args.name.as_deref())?;
+    let rendered = rendered(&binding, args, warn).await?;
+    Ok((binding, rendered))
+}
+
+async fn rendered(
     binding: &Binding,
-    aws: &AwsArgs,
-    files: &EnvFileArgs,
-    timeout: Duration,
+    args: &GivenArgs,
     warn: &mut dyn FnMut(String),
 ) -> Result<Rendered, Problems> {
+    let files = &args.env_files;
     if let Some(path) = &files.from_env_file {
         let EnvFile { pairs, warnings } = env_file::read(path)?;
         warnings.into_iter().for_each(&mut *warn);
@@ -39,7 +71,7 @@ pub async fn give(
         }
         return Ok(substitute.rendered);
     }
-    let refusal = match from_aws(binding, aws, timeout).await? {
+    let refusal = match from_aws(binding, &args.aws, args.timeout).await? {
         Ok(rendered) => return Ok(rendered),
         Err(refusal) => refusal,
     };

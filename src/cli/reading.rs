@@ -63,13 +63,9 @@ impl Reader {
     /// # Errors
     /// For a CA bundle that cannot be used.
     pub async fn new(args: AwsArgs, timeout: Duration) -> Result<Self, Finding> {
-        let settings = settings(args.region.as_deref(), timeout);
-        let tokens = Arc::new(|_: &str, _: &str| no_token().boxed() as BoxFuture<'static, _>);
         let start = Instant::now();
-        let sources = Sources::new(settings, SourceMetrics::default(), tokens);
-        let sources = tokio::time::timeout(timeout, sources).await;
         Ok(Self {
-            sources: sources.unwrap_or_else(|_| Err(late(timeout)))?,
+            sources: sources(args.region.as_deref(), timeout).await?,
             args,
             timeout,
             left: Cell::new(timeout.saturating_sub(start.elapsed())),
@@ -198,8 +194,19 @@ impl Reader {
     }
 }
 
+/// The ways to AWS of whoever runs the command; `region` goes before the environment's.
+///
+/// # Errors
+/// For a CA bundle that cannot be used, and for a region that is not found in time.
+pub(super) async fn sources(region: Option<&str>, timeout: Duration) -> Result<Sources, Finding> {
+    let tokens = Arc::new(|_: &str, _: &str| no_token().boxed() as BoxFuture<'static, _>);
+    let sources = Sources::new(settings(region, timeout), SourceMetrics::default(), tokens);
+    let sources = tokio::time::timeout(timeout, sources).await;
+    sources.unwrap_or_else(|_| Err(late(timeout)))
+}
+
 /// One run, one person: nothing waits for others to come, and the account's quota is theirs.
-pub(super) fn settings(region: Option<&str>, timeout: Duration) -> SourceSettings {
+fn settings(region: Option<&str>, timeout: Duration) -> SourceSettings {
     let mut settings = SourceSettings::from_env(|name| std::env::var(name).ok());
     settings.region = region.map(str::to_owned);
     settings.quota_share = 1.0;
@@ -223,7 +230,7 @@ pub(super) fn settings(region: Option<&str>, timeout: Duration) -> SourceSetting
 }
 
 /// Tokens of ServiceAccounts are the cluster's: [`Reader`] asks for none.
-pub(super) async fn no_token<T>() -> Result<T, Finding> {
+async fn no_token<T>() -> Result<T, Finding> {
     Err(Finding::new(
         Reason::AssumeRoleFailed,
         "A ServiceAccount's token can be had in the cluster only.",
@@ -270,19 +277,12 @@ async fn members(hub: &Arc<Hub>, prefix: &PrefixAsk) -> Result<Vec<Arc<Entry>>, 
     for read in join_all(asks.iter().map(|ask| hub.read(ask, Freshness::Reuse))).await {
         match read {
             Ok(entry) => members.push(entry),
-            Err(gone) if is_gone(&gone) => {}
+            Err(gone) if gone.is_gone() => {}
             Err(finding) => return Err(finding),
         }
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
-}
-
-fn is_gone(finding: &Finding) -> bool {
-    matches!(
-        finding.reason,
-        Reason::SecretNotFound | Reason::MarkedForDeletion
-    )
 }
 
 /// A question on the terminal; anything but yes is no.

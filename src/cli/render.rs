@@ -4,19 +4,14 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Args;
 
 use super::{
     Problems,
-    bindings::{self, FileArgs},
-    duration,
-    env_file::EnvFileArgs,
-    given,
+    given::{self, GivenArgs},
     out_file::{self, Written},
-    reading::AwsArgs,
 };
 use crate::core::local::{
     formats::{self, Data, Format, Text},
@@ -31,10 +26,7 @@ use crate::core::local::{
 #[group(id = "where", required = true, multiple = false, args = ["out", "show_values"])]
 pub struct RenderArgs {
     #[command(flatten)]
-    files: FileArgs,
-
-    /// Which binding, where the files hold several
-    name: Option<String>,
+    given: GivenArgs,
 
     /// Form of the data
     #[arg(short, long, value_enum, default_value_t = Format::Dotenv)]
@@ -51,16 +43,6 @@ pub struct RenderArgs {
     /// Let `-o shell` export a key that programs obey, such as PATH; may be repeated
     #[arg(long, value_name = "KEY")]
     allow_key: Vec<String>,
-
-    #[command(flatten)]
-    env_files: EnvFileArgs,
-
-    #[command(flatten)]
-    aws: AwsArgs,
-
-    /// How long reading AWS may take in all
-    #[arg(long, default_value = "20s", value_parser = duration::patience)]
-    timeout: Duration,
 }
 
 /// Renders one binding.
@@ -68,12 +50,9 @@ pub struct RenderArgs {
 /// # Errors
 /// One line for each problem; then nothing was printed, and no file changed.
 pub async fn run(args: &RenderArgs) -> Result<ExitCode, Problems> {
-    let all = bindings::load(&args.files)?;
-    let binding = bindings::choose(all, args.name.as_deref())?;
     let mut warn = |line: String| eprintln!("warning: {line}");
-    let timeout = args.timeout;
-    let given = given::give(&binding, &args.aws, &args.env_files, timeout, &mut warn);
-    let data: Data = given.await?.data;
+    let (binding, rendered) = given::give(&args.given, &mut warn).await?;
+    let data: Data = rendered.data;
     if args.output == Format::Shell {
         let problems = variables::problems(&data, &args.allow_key);
         if !problems.is_empty() {

@@ -1,15 +1,15 @@
 //! Bindings read once, without a watch: what the command line asks for.
 
-use http::Method;
 use kube::Resource;
 
 use super::{
     BindingObject, ClusterError, ObjectKey, Raw,
-    error::Asked,
-    raw::{Accept, Call, List, path, segment},
+    raw::{Accept, List, path},
 };
 use crate::api::ExternalSecretBinding;
 
+/// As RBAC names them.
+const RESOURCE: &str = "externalsecretbindings";
 /// Bindings of one page: each may take some tens of KiB.
 const PAGE: usize = 100;
 
@@ -31,12 +31,15 @@ impl Bindings {
     /// [`ClusterError::NotFound`] where the cluster does not know the kind; any other answer but 200.
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<BindingObject>, ClusterError> {
         let uri = path(&group(), &key.namespace, &plural(), Some(&key.name));
-        match self.call("get", uri).await {
+        match self.raw.get(RESOURCE, Accept::Whole, uri).await {
             Ok(found) => Ok(Some(found)),
             // The same answer for an unknown kind: a list tells.
             Err(ClusterError::NotFound) => {
                 let of_kind = format!("{}?limit=1", all(Some(&key.namespace)));
-                self.call::<List<BindingObject>>("list", of_kind).await?;
+                let page = self
+                    .raw
+                    .get::<List<BindingObject>>(RESOURCE, Accept::Whole, of_kind);
+                page.await?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -48,35 +51,8 @@ impl Bindings {
     /// # Errors
     /// [`ClusterError::NotFound`] where the cluster does not know the kind; any other answer but 200.
     pub async fn list(&self, namespace: Option<&str>) -> Result<Vec<BindingObject>, ClusterError> {
-        let (all, mut found, mut next) = (all(namespace), Vec::new(), String::new());
-        loop {
-            let uri = format!("{all}?limit={PAGE}&continue={}", segment(&next));
-            let page: List<BindingObject> = self.call("list", uri).await?;
-            found.extend(page.items.into_iter().flatten());
-            next = page.metadata.continue_.unwrap_or_default();
-            if next.is_empty() {
-                return Ok(found);
-            }
-        }
-    }
-
-    async fn call<T: serde::de::DeserializeOwned>(
-        &self,
-        verb: &'static str,
-        uri: String,
-    ) -> Result<T, ClusterError> {
-        let asked = Asked {
-            verb,
-            resource: "externalsecretbindings",
-        };
-        let call = Call {
-            asked,
-            method: Method::GET,
-            uri,
-            accept: Accept::Whole,
-            body: None,
-        };
-        self.raw.call(call).await
+        let first = format!("{}?limit={PAGE}", all(namespace));
+        self.raw.list(RESOURCE, Accept::Whole, &first).await
     }
 }
 

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use http::Method;
 use kube::Resource;
-use serde::de::DeserializeOwned;
 
 use super::{
     ClusterError, Raw,
-    error::Asked,
-    raw::{Accept, Call, List, MetadataOnly, segment},
+    raw::{Accept, MetadataOnly, segment},
 };
 use crate::api::SecretAccessPolicy;
 
@@ -41,17 +38,10 @@ impl Policies {
             "/apis/{group}/{version}/{}",
             SecretAccessPolicy::plural(&())
         );
-        let (mut found, mut next) = (Vec::new(), String::new());
-        loop {
-            let uri = format!("{all}?limit={PAGE}&continue={}", segment(&next));
-            let call = call("list", "secretaccesspolicies", uri, Accept::Whole);
-            let page: List<SecretAccessPolicy> = self.answer(call).await?;
-            found.extend(page.items.into_iter().flatten());
-            next = page.metadata.continue_.unwrap_or_default();
-            if next.is_empty() {
-                return Ok(found);
-            }
-        }
+        let first = format!("{all}?limit={PAGE}");
+        self.raw
+            .list("secretaccesspolicies", Accept::Whole, &first)
+            .await
     }
 
     /// The labels of a namespace; of one that is not there yet: none.
@@ -63,25 +53,13 @@ impl Policies {
         namespace: &str,
     ) -> Result<BTreeMap<String, String>, ClusterError> {
         let uri = format!("/api/v1/namespaces/{}", segment(namespace));
-        let call = call("get", "namespaces", uri, Accept::Metadata);
-        match self.answer::<MetadataOnly>(call).await {
+        let found = self
+            .raw
+            .get::<MetadataOnly>("namespaces", Accept::Metadata, uri);
+        match found.await {
             Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),
             Err(ClusterError::NotFound | ClusterError::NamespaceTerminating) => Ok(BTreeMap::new()),
             Err(error) => Err(error),
         }
-    }
-
-    async fn answer<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClusterError> {
-        self.raw.call(call).await
-    }
-}
-
-fn call(verb: &'static str, resource: &'static str, uri: String, accept: Accept) -> Call {
-    Call {
-        asked: Asked { verb, resource },
-        method: Method::GET,
-        uri,
-        accept,
-        body: None,
     }
 }

@@ -124,6 +124,40 @@ impl Raw {
             .map_err(|_| ClusterError::Unavailable("it sent a body we cannot decode"))
     }
 
+    /// One object.
+    ///
+    /// # Errors
+    /// Any answer but 200.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        resource: &'static str,
+        accept: Accept,
+        uri: String,
+    ) -> Result<T, ClusterError> {
+        self.call(reading("get", resource, accept, uri)).await
+    }
+
+    /// Every item of a list, page by page; `first` is the path with the query that each page has.
+    ///
+    /// # Errors
+    /// Any answer but 200.
+    pub(super) async fn list<T: DeserializeOwned>(
+        &self,
+        resource: &'static str,
+        accept: Accept,
+        first: &str,
+    ) -> Result<Vec<T>, ClusterError> {
+        let (mut uri, mut all) = (first.to_owned(), Vec::new());
+        loop {
+            let page: List<T> = self.call(reading("list", resource, accept, uri)).await?;
+            all.extend(page.items.into_iter().flatten());
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => uri = format!("{first}&continue={}", segment(&token)),
+                None => return Ok(all),
+            }
+        }
+    }
+
     async fn bytes(&self, call: Call) -> Result<Growing, ClusterError> {
         let asked = call.asked;
         let exchange = async {
@@ -143,6 +177,16 @@ impl Raw {
         tokio::time::timeout(self.timeout, exchange)
             .await
             .unwrap_or(Err(ClusterError::Timeout))
+    }
+}
+
+fn reading(verb: &'static str, resource: &'static str, accept: Accept, uri: String) -> Call {
+    Call {
+        asked: Asked { verb, resource },
+        method: Method::GET,
+        uri,
+        accept,
+        body: None,
     }
 }
 

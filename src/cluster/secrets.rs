@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{
     ClusterError, Raw,
     error::Asked,
-    raw::{self, Accept, Call, Content, List, MetadataOnly, labelled, segment},
+    raw::{self, Accept, Call, Content, MetadataOnly, labelled, segment},
     secret_body::{Incoming, Outgoing},
 };
 use crate::{
@@ -85,17 +85,12 @@ impl Secrets {
 
     async fn parts(&self, all: String, selector: &str) -> Result<Vec<ObjectMeta>, ClusterError> {
         let first = format!("{}&limit={PARTS}", labelled(&all, selector));
-        let (mut uri, mut parts) = (first.clone(), Vec::new());
-        loop {
-            let call = call("list", Method::GET, uri, Accept::MetadataList, None);
-            let page: List<MetadataOnly> = self.raw.call(call).await?;
-            let items = page.items.into_iter().flatten();
-            parts.extend(items.map(|item| item.metadata));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => uri = format!("{first}&continue={}", segment(&token)),
-                None => return Ok(parts),
-            }
-        }
+        let parts = self
+            .raw
+            .list("secrets", Accept::MetadataList, &first)
+            .await?;
+        let metadata = |item: MetadataOnly| item.metadata;
+        Ok(parts.into_iter().map(metadata).collect())
     }
 
     /// POST of a new Secret.

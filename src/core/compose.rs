@@ -3,6 +3,8 @@
 //! Pure: names of properties in, a template out. Of values only `engine` is looked at, and only to choose among our own
 //! words.
 
+use super::json;
+
 /// What stands in for a property that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composed {
@@ -49,6 +51,14 @@ pub fn database_url<'p>(
         template,
         properties,
     })
+}
+
+/// The same of the JSON object that an entry holds.
+pub fn of_object(wanted: &str, text: &str) -> Option<Composed> {
+    let members = json::members(text, None).ok()?;
+    let names = members.iter().map(|(name, _)| name.as_str());
+    let engine = members.iter().find(|(name, _)| name == "engine");
+    database_url(wanted, names, engine.and_then(|(_, value)| value.as_str()))
 }
 
 /// Scheme and query by the entry's `engine`; PostgreSQL where it says nothing that is known.

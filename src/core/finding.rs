@@ -33,6 +33,16 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Whether the entry is not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::SecretNotFound | Reason::MarkedForDeletion
+        )
+    }
+}
+
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.fact)?;

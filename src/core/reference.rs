@@ -95,6 +95,11 @@ pub(crate) fn check_name(name: &str, max: usize) -> Result<&str, ReferenceError>
     }
 }
 
+/// The account of an ARN; None where it names none.
+pub fn account_of(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty())
+}
+
 fn is_name_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)
 }

@@ -168,12 +168,7 @@ fn parameter_not_found(named: &str, version: &VersionSelector, subject: &Subject
 
 fn denied(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
     let entry = subject.entry_name();
-    // AWS says AccessDenied for a key, too; names cannot hold a space or colon, so these words are not one.
-    let plain = matches!(
-        refusal.code.as_str(),
-        "AccessDeniedException" | "AccessDenied"
-    );
-    if !plain || refusal.says("access to kms") || refusal.says("kms:") {
+    if is_keys(refusal) {
         let role = subject.caller.map_or_else(
             || "the operator's identity".into(),
             |c| format!("role {}", c.role_name),
@@ -203,6 +198,16 @@ fn denied(refusal: &Refusal, subject: &Subject<'_>) -> Finding {
         format!("{} may not call {what}{by}.", subject.who()),
         cure,
     )
+}
+
+/// Whether it is a key that denies. AWS says AccessDenied for a key, too; names cannot hold a space or colon, so these
+/// words are not one.
+pub(super) fn is_keys(refusal: &Refusal) -> bool {
+    let plain = matches!(
+        refusal.code.as_str(),
+        "AccessDeniedException" | "AccessDenied"
+    );
+    !plain || refusal.says("access to kms") || refusal.says("kms:")
 }
 
 /// Which policy refuses, as far as AWS says it. Our words, chosen by AWS's.

@@ -140,6 +140,16 @@ impl Failure {
             _ => Outcome::Unavailable,
         }
     }
+
+    /// Whether its words name who called. An AWS that does not answer would not say who that is either.
+    pub fn names_the_caller(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                !matches!(refusal.outcome(), Outcome::Throttled | Outcome::Unavailable)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Refusal {

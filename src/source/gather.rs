@@ -18,22 +18,22 @@ use super::{
     hub::{Hub, Keep, Landing},
     metrics::{Operation, Outcome, SourceEvent},
 };
-use crate::core::{EntryAsk, SecretId};
+use crate::core::EntryAsk;
 
 /// A batch that takes asks until it is full or its time is up.
-pub(super) struct Gather {
+pub(super) struct Gather<P> {
     /// None once it is sent.
-    plan: Mutex<Option<Plan>>,
+    plan: Mutex<Option<P>>,
     /// Somebody waits for one of them.
     urgent: AtomicBool,
     full: Notify,
     sent: Arc<AtomicBool>,
 }
 
-impl Default for Gather {
+impl<P: Default> Default for Gather<P> {
     fn default() -> Self {
         Self {
-            plan: Mutex::new(Some(Plan::default())),
+            plan: Mutex::new(Some(P::default())),
             urgent: AtomicBool::new(false),
             full: Notify::new(),
             sent: Arc::default(),
@@ -41,18 +41,19 @@ impl Default for Gather {
     }
 }
 
-impl Gather {
-    /// Takes an ask in; false if it is too late or there is no room.
-    pub fn add(&self, id: &SecretId, wire: String, own_account: Option<&str>, lane: Lane) -> bool {
+impl<P: Default> Gather<P> {
+    /// Takes an ask in, as `add` does, which tells whether there was room and whether the plan is full now; false if
+    /// there was none or it is too late.
+    pub fn add(&self, lane: Lane, add: impl FnOnce(&mut P) -> (bool, bool)) -> bool {
         let mut plan = self.plan.lock();
         let Some(plan) = plan.as_mut() else {
             return false;
         };
-        let added = plan.add(id, wire, own_account);
+        let (added, full) = add(plan);
         if added && lane == Lane::Urgent {
             self.urgent.store(true, Relaxed);
         }
-        if plan.is_full() {
+        if full {
             self.full.notify_one();
         }
         added
@@ -63,15 +64,24 @@ impl Gather {
         self.sent.clone()
     }
 
-    fn lane(&self) -> Lane {
-        if self.urgent.load(Relaxed) {
-            Lane::Urgent
-        } else {
-            Lane::Routine
+    /// Waits until the time is up; true: it was filled before.
+    pub async fn filled(&self, wait: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => false,
+            () = self.full.notified() => true,
         }
     }
 
-    fn take(&self) -> Plan {
+    /// How urgent the most urgent ask is.
+    pub fn lane(&self) -> Lane {
+        match self.urgent.load(Relaxed) {
+            true => Lane::Urgent,
+            false => Lane::Routine,
+        }
+    }
+
+    /// Takes the plan out: it is on its way, and takes no more.
+    pub fn take(&self) -> P {
         self.sent.store(true, Relaxed);
         self.plan.lock().take().unwrap_or_default()
     }
@@ -79,13 +89,10 @@ impl Gather {
 
 impl Hub {
     /// Waits for more asks, then for a place, then asks AWS. What waits for a place still takes asks.
-    pub(super) async fn run_batch(self: Arc<Self>, gather: Arc<Gather>) -> Arc<Answers> {
+    pub(super) async fn run_batch(self: Arc<Self>, gather: Arc<Gather<Plan>>) -> Arc<Answers> {
         let opened = Instant::now();
         let wait = self.settings.wait(self.lock().last_partial, opened);
-        let full = tokio::select! {
-            () = tokio::time::sleep(wait) => false,
-            () = gather.full.notified() => true,
-        };
+        let full = gather.filled(wait).await;
         // Filled at one stroke: by one reader of many entries, not by many who come in a row.
         let at_once = full && opened.elapsed() < self.settings.gather;
         if gather.lane() == Lane::Urgent && !at_once {

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    batch::Answers,
+    batch::{Answers, Plan},
     bucket::Lane,
     calls::Calls,
     gather::Gather,
@@ -365,14 +365,15 @@ impl Hub {
         lane: Lane,
     ) -> (BatchRun, Arc<AtomicBool>) {
         let wire = state.wire(id);
+        let add = |plan: &mut Plan| (plan.add(id, wire.clone(), own), plan.is_full());
         if let Some((gather, weak)) = &state.gathering
             && let Some(run) = weak.upgrade()
-            && gather.add(id, wire.clone(), own, lane)
+            && gather.add(lane, add)
         {
             return (run, gather.sent());
         }
         let gather = Arc::new(Gather::default());
-        gather.add(id, wire, own, lane);
+        gather.add(lane, add);
         let sent = gather.sent();
         let run = self.clone().run_batch(gather.clone()).boxed().shared();
         state.gathering = run.downgrade().map(|weak| (gather, weak));

@@ -8,76 +8,23 @@ use std::{
     time::Instant,
 };
 
-use futures::{
-    FutureExt,
-    future::{BoxFuture, Shared, WeakShared},
-};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
 use super::{
     bucket::Lane,
     failure::Failure,
+    gather::Gather,
     hub::{Hub, ReadResult},
     metrics::{Operation, Outcome, SourceEvent},
     parameter_batch::{ParameterAnswer, ParameterAnswers, ParameterPlan, find, not_found, wire},
     state::State,
 };
 use crate::core::{Entry, EntryAsk};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
 
 pub(super) type ParameterRun = Shared<BoxFuture<'static, Arc<ParameterAnswers>>>;
 pub(super) type WeakParameterRun = WeakShared<BoxFuture<'static, Arc<ParameterAnswers>>>;
-
-/// A batch that takes asks until it is full or its time is up.
-pub(super) struct ParameterGather {
-    /// None once it is sent.
-    plan: Mutex<Option<ParameterPlan>>,
-    /// Somebody waits for one of them.
-    urgent: AtomicBool,
-    full: Notify,
-    sent: Arc<AtomicBool>,
-}
-
-impl Default for ParameterGather {
-    fn default() -> Self {
-        Self {
-            plan: Mutex::new(Some(ParameterPlan::default())),
-            urgent: AtomicBool::new(false),
-            full: Notify::new(),
-            sent: Arc::default(),
-        }
-    }
-}
-
-impl ParameterGather {
-    /// Takes an ask in; false if it is too late or there is no room.
-    fn add(&self, ask: &EntryAsk, lane: Lane) -> bool {
-        let mut plan = self.plan.lock();
-        let Some(plan) = plan.as_mut() else {
-            return false;
-        };
-        let added = plan.add(ask);
-        if added && lane == Lane::Urgent {
-            self.urgent.store(true, Relaxed);
-        }
-        if plan.is_full() {
-            self.full.notify_one();
-        }
-        added
-    }
-
-    fn lane(&self) -> Lane {
-        match self.urgent.load(Relaxed) {
-            true => Lane::Urgent,
-            false => Lane::Routine,
-        }
-    }
-
-    fn take(&self) -> ParameterPlan {
-        self.sent.store(true, Relaxed);
-        self.plan.lock().take().unwrap_or_default()
-    }
-}
 
 impl Hub {
     /// A read that begins now, and what tells when it is on its way.
@@ -106,15 +53,16 @@ impl Hub {
         ask: &EntryAsk,
         lane: Lane,
     ) -> (ParameterRun, Arc<AtomicBool>) {
+        let add = |plan: &mut ParameterPlan| (plan.add(ask), plan.is_full());
         if let Some((gather, weak)) = &state.parameters
             && let Some(run) = weak.upgrade()
-            && gather.add(ask, lane)
+            && gather.add(lane, add)
         {
-            return (run, gather.sent.clone());
+            return (run, gather.sent());
         }
-        let gather = Arc::new(ParameterGather::default());
-        gather.add(ask, lane);
-        let sent = gather.sent.clone();
+        let gather = Arc::new(Gather::default());
+        gather.add(lane, add);
+        let sent = gather.sent();
         let run = self.clone().run_parameters(gather.clone()).boxed().shared();
         state.parameters = run.downgrade().map(|weak| (gather, weak));
         (run, sent)
@@ -123,14 +71,11 @@ impl Hub {
     /// Waits for more asks, then for a place, then asks AWS.
     async fn run_parameters(
         self: Arc<Self>,
-        gather: Arc<ParameterGather>,
+        gather: Arc<Gather<ParameterPlan>>,
     ) -> Arc<ParameterAnswers> {
         let last = self.lock().last_partial_parameters;
         let wait = self.settings.wait(last, Instant::now());
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = gather.full.notified() => {}
-        }
+        gather.filled(wait).await;
         let permit = self.places(gather.lane()).acquire().await;
         let plan = {
             let mut state = self.lock();

@@ -11,7 +11,7 @@ use super::{
     errors::{Subject, read_finding},
     failure::Failure,
     hub::{BatchRun, Hub, ReadResult},
-    metrics::{Operation, Outcome, SourceEvent},
+    metrics::{Operation, SourceEvent},
     wire::{answers, id_text, looks_complete, parse_arn},
 };
 use crate::{
@@ -131,10 +131,9 @@ impl Hub {
         ask: Option<&EntryAsk>,
         path: Option<&str>,
     ) -> Finding {
-        let caller = match (failure, failure.outcome()) {
-            (Failure::Refused(_), Outcome::Throttled | Outcome::Unavailable) => None,
-            (Failure::Refused(_), _) => self.caller().await.ok(),
-            _ => None,
+        let caller = match failure.names_the_caller() {
+            true => self.caller().await.ok(),
+            false => None,
         };
         let subject = Subject {
             operation,

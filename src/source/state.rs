@@ -19,7 +19,8 @@ use super::{
     hub::{BatchRun, Keep, Landing, ListResult, ReadResult, WeakBatchRun},
     listing::Listed,
     metrics::Operation,
-    parameter_reads::{ParameterGather, WeakParameterRun},
+    parameter_batch::ParameterPlan,
+    parameter_reads::WeakParameterRun,
     planned::Planned,
     reuse::Reuse,
     round::is_batched,
@@ -48,9 +49,9 @@ const UNDER_WAY: Duration = Duration::from_millis(500);
 /// Everything behind a hub's lock.
 pub(super) struct State {
     /// The batch that still takes asks.
-    pub gathering: Option<(Arc<Gather>, WeakBatchRun)>,
+    pub gathering: Option<(Arc<Gather<Plan>>, WeakBatchRun)>,
     /// The same of parameters.
-    pub parameters: Option<(Arc<ParameterGather>, WeakParameterRun)>,
+    pub parameters: Option<(Arc<Gather<ParameterPlan>>, WeakParameterRun)>,
     pub flights: HashMap<EntryAsk, Flight>,
     pub listings: HashMap<PrefixAsk, WeakShared<BoxFuture<'static, ListResult>>>,
     recent: HashMap<PrefixAsk, (Instant, Arc<Vec<Listed>>)>,
@@ -181,7 +182,7 @@ impl State {
     }
 
     /// Closes a batch to further asks; gives back its run if it was open.
-    pub fn close(&mut self, gather: &Arc<Gather>) -> Option<WeakBatchRun> {
+    pub fn close(&mut self, gather: &Arc<Gather<Plan>>) -> Option<WeakBatchRun> {
         let open = self
             .gathering
             .take_if(|(open, _)| Arc::ptr_eq(open, gather));
@@ -189,7 +190,7 @@ impl State {
     }
 
     /// Closes a batch of parameters to further asks.
-    pub fn close_parameters(&mut self, gather: &Arc<ParameterGather>) {
+    pub fn close_parameters(&mut self, gather: &Arc<Gather<ParameterPlan>>) {
         self.parameters
             .take_if(|(open, _)| Arc::ptr_eq(open, gather));
     }

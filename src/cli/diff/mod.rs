@@ -23,8 +23,8 @@ use crate::{
         local::{
             Refusal, candidate,
             difference::{Row, table},
-            judged,
         },
+        reference::account_of,
     },
 };
 
@@ -128,7 +128,7 @@ async fn read(args: &DiffArgs, all: &[Binding]) -> Result<Vec<Read>, Problems> {
             candidate: candidate(&binding.recipe, &fetched),
             fetched,
             account: match role {
-                Some(role) => judged::account(role),
+                Some(role) => account_of(role).map(str::to_owned),
                 None => caller.ok().map(|caller| caller.account),
             },
             region: reader.region(binding).unwrap_or_default().to_owned(),

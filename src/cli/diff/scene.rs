@@ -196,12 +196,7 @@ async fn allowed<T: Default>(
             warn(&format!("{error}: {without}"));
             Ok(None)
         }
-        Err(error) => {
-            let trouble = cluster.within::<T>(async { Err(error) }).await;
-            Err(trouble
-                .err()
-                .map_or_else(|| Problems(Vec::new()), Problems::one))
-        }
+        Err(error) => Err(Problems::one(cluster.trouble(&error))),
     }
 }
 

@@ -11,10 +11,7 @@ use std::{
     error::Error,
     io::{self, Write},
     process::ExitCode,
-    sync::Arc,
 };
-
-use futures::future::{BoxFuture, FutureExt};
 
 pub use args::ImportArgs;
 use args::Where;
@@ -23,14 +20,14 @@ use steps::{Step, Steps};
 
 use super::{
     Problems, out_file,
-    reading::{late, no_token, settings},
+    reading::{late, sources},
 };
 use crate::{
     core::{
         Finding,
         import::{Binding, Source, name_of},
     },
-    source::{SourceMetrics, Sources, Writer, in_person},
+    source::{Writer, in_person},
 };
 
 /// Brings a file in.
@@ -90,15 +87,8 @@ pub async fn run(
 /// As whoever runs the command.
 async fn connect(args: &ImportArgs, place: &Where) -> Result<Writer, Finding> {
     let region = place.region(args)?;
-    let settings = settings(region, args.timeout);
-    let tokens = Arc::new(|_: &str, _: &str| no_token().boxed() as BoxFuture<'static, _>);
-    let sources = Sources::new(settings, SourceMetrics::default(), tokens);
-    let sources = tokio::time::timeout(args.timeout, sources).await;
-    let sources = sources.unwrap_or_else(|_| Err(late(args.timeout)));
-    sources
-        .map_err(in_person)?
-        .writer(region)
-        .map_err(in_person)
+    let sources = sources(region, args.timeout).await.map_err(in_person)?;
+    sources.writer(region).map_err(in_person)
 }
 
 /// What happened, and what of the rest.

@@ -6,6 +6,7 @@ use crate::{
     core::{
         EntryValue, Finding, SecretValue,
         import::{MAX_ENTRY, Mode, Obstacle, Plan, ends_like_an_arn, plan, written},
+        sources::shown_version,
     },
     source::{Current, Writer},
 };
@@ -139,7 +140,7 @@ impl Step {
             What::Make { text: new, keys } => {
                 let text = zeroize::Zeroizing::new(text(new));
                 let made = writer.create(entry, &text, &args.new_entry()).await?;
-                let version = short(&made.version);
+                let version = shown_version(&made.version);
                 let keys = keys.join(", ");
                 Ok((format!("{entry}: made, version {version}: {keys}"), None))
             }
@@ -151,8 +152,8 @@ impl Step {
             } => {
                 let text = zeroize::Zeroizing::new(text(new));
                 let put = writer.put(entry, before.as_deref(), &text).await?;
-                let version = short(&put.version);
-                let before = before.as_deref().map(short);
+                let version = shown_version(&put.version);
+                let before = before.as_deref().map(shown_version);
                 let before = before.map_or(String::new(), |id| format!(" in place of {id}"));
                 let line = format!("{entry}: version {version}{before}: {changes}");
                 Ok((line, put.note))
@@ -163,7 +164,7 @@ impl Step {
 }
 
 fn unchanged(entry: &str, version: &str) -> String {
-    format!("{entry}: unchanged, version {}", short(version))
+    format!("{entry}: unchanged, version {}", shown_version(version))
 }
 
 /// All keys in one object.
@@ -258,9 +259,4 @@ fn of_value(
             _ => return Err(Obstacle::OtherValue),
         },
     })
-}
-
-/// A version's id as people see it.
-fn short(version: &str) -> &str {
-    version.get(..8).unwrap_or(version)
 }

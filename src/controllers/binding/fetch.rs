@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
                 Ok(entry) => members.push(entry),
                 // Listings show for minutes what is gone.
                 Err(finding)
-                    if is_gone(&finding) && self.has_left(name, member, &ask.tags).await? => {}
+                    if finding.is_gone() && self.has_left(name, member, &ask.tags).await? => {}
                 Err(finding) => return Err(finding),
             }
         }
@@ -275,13 +275,6 @@ impl<'a> Reader<'a> {
         }
         self.observed.addressed(finding)
     }
-}
-
-fn is_gone(finding: &Finding) -> bool {
-    matches!(
-        finding.reason,
-        Reason::SecretNotFound | Reason::MarkedForDeletion
-    )
 }
 
 pub use crate::core::parameter::ask;

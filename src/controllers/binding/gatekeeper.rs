@@ -10,6 +10,7 @@ use crate::{
     core::{
         Entry, Finding, PrefixAsk, Recipe, SecretId, Store,
         access::{self, AccessRequest, Allowed, Asked, Policy},
+        reference,
     },
     telemetry::audit,
 };
@@ -177,7 +178,7 @@ fn policies_unreadable() -> Finding {
 }
 
 fn account_of(arn: &str) -> Option<String> {
-    arn.split(':').nth(4).map(str::to_owned)
+    reference::account_of(arn).map(str::to_owned)
 }
 
 /// The account that will call, where it is known before STS is asked: that of the last role.

@@ -67,11 +67,11 @@ pub fn as_shown(context: &Context, read: &Read) -> Vec<SourceStatus> {
             }
         })
         .collect();
-    all.sort_by(|a, b| {
-        let order =
-            |s: &SourceStatus| (s.secret.clone(), s.parameter.clone(), s.version_id.clone());
-        order(a).cmp(&order(b))
-    });
+    all.sort_by(|a, b| order(a).cmp(&order(b)));
     all.dedup();
     all
+}
+
+fn order(source: &SourceStatus) -> (&str, &str, &str) {
+    (&source.secret, &source.parameter, &source.version_id)
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Document, Made, data_item,
     fields::{Fields, Report},
-    find, intervals, paths, server_fields,
+    find, intervals, opened, paths,
     store::{Store, Stores},
     target::{self, Target},
 };
@@ -29,14 +29,7 @@ pub(super) struct Work<'a> {
 }
 
 pub(super) fn convert(document: &Document, stores: &Stores, report: &mut Report) -> Vec<Made> {
-    let mut top = Fields::of("", document.value.clone(), report);
-    for known in ["apiVersion", "kind", "status"] {
-        top.take(known);
-    }
-    let mut metadata = top.fields("metadata", report);
-    let name = metadata.text("name", report).unwrap_or_default();
-    metadata.take("namespace");
-    server_fields(&mut metadata, report);
+    let (mut top, mut metadata, name) = opened(document, report);
     let labels = metadata.texts("labels", report);
     let mut annotations = metadata.texts("annotations", report);
     annotations.retain(|(name, _)| {
@@ -254,15 +247,7 @@ impl<'a> Work<'a> {
         let key = reference.text("key", report);
         let property = reference.text("property", report);
         let version = reference.text("version", report);
-        if reference
-            .text("nullBytePolicy", report)
-            .is_some_and(|policy| policy == "Fail")
-        {
-            report.lost(
-                &reference.at("nullBytePolicy"),
-                "values may hold any byte; refuse some by spec.validate.rules",
-            );
-        }
+        null_bytes(reference, report);
         if reference
             .text("metadataPolicy", report)
             .is_some_and(|policy| policy == "Fetch")
@@ -313,6 +298,17 @@ impl<'a> Work<'a> {
             from.insert("property".into(), ours.into());
         }
         Some(from)
+    }
+}
+
+/// `nullBytePolicy` of whatever is read.
+pub(super) fn null_bytes(fields: &mut Fields, report: &mut Report) {
+    let policy = fields.text("nullBytePolicy", report);
+    if policy.is_some_and(|policy| policy == "Fail") {
+        report.lost(
+            &fields.at("nullBytePolicy"),
+            "values may hold any byte; refuse some by spec.validate.rules",
+        );
     }
 }
 

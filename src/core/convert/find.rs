@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    external_secret::Work,
+    external_secret::{Work, null_bytes},
     fields::{Fields, Report},
     store::Store,
 };
@@ -117,15 +117,7 @@ fn found(
     report: &mut Report,
 ) -> Option<(Map<String, Value>, String)> {
     strategies(&mut fields, report);
-    if fields
-        .text("nullBytePolicy", report)
-        .is_some_and(|policy| policy == "Fail")
-    {
-        report.lost(
-            &fields.at("nullBytePolicy"),
-            "values may hold any byte; refuse some by spec.validate.rules",
-        );
-    }
+    null_bytes(&mut fields, report);
     let path = fields.text("path", report);
     let mut name = fields.fields("name", report);
     let (expression, at) = (name.text("regexp", report), name.at("regexp"));
@@ -196,12 +188,14 @@ fn taken_off(rewrites: &[(String, Value)]) -> Option<String> {
     let [(_, only)] = rewrites else {
         return None;
     };
-    let source = only["regexp"]["source"].as_str()?.trim_start_matches('^');
-    let begin = source
-        .strip_suffix('$')
-        .unwrap_or(source)
-        .strip_suffix("(.*)")?;
-    plain(begin).filter(|begin| !begin.is_empty())
+    before_a_group(only["regexp"]["source"].as_str()?).filter(|begin| !begin.is_empty())
+}
+
+/// The text of an expression that is text and then everything as a group.
+fn before_a_group(expression: &str) -> Option<String> {
+    let inner = expression.trim_start_matches('^');
+    let inner = inner.strip_suffix('$').unwrap_or(inner);
+    plain(inner.strip_suffix("(.*)")?)
 }
 
 /// What names must begin with, where a regular expression says no more than that.
@@ -270,12 +264,7 @@ fn renamed(
 /// `rename` for an expression that begins with text, takes the rest as a group, and gives it behind other text.
 fn rename(source: &str, target: &str, prefix: Option<&str>) -> Option<Map<String, Value>> {
     let anchored = source.starts_with('^');
-    let source = source.trim_start_matches('^');
-    let begin = source
-        .strip_suffix('$')
-        .unwrap_or(source)
-        .strip_suffix("(.*)")?;
-    let begin = plain(begin)?;
+    let begin = before_a_group(source)?;
     let add = target
         .strip_suffix("$1")
         .or_else(|| target.strip_suffix("${1}"))?;

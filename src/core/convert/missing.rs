@@ -6,7 +6,7 @@ use crate::{
     api::ExternalSecretBindingSpec,
     core::{
         Entry, EntryAsk, EntryValue, Fetched, Recipe,
-        compose::{Composed, database_url},
+        compose::{Composed, of_object},
         json,
         recipe::GroupSource,
     },
@@ -130,12 +130,7 @@ fn sentence(fact: &str) -> String {
 }
 
 fn offer(item: usize, key: &str, property: Option<&str>, entry: Option<&Entry>) -> Option<Offer> {
-    let text = text(entry?)?;
-    let members = json::members(text, None).ok()?;
-    let names = members.iter().map(|(name, _)| name.as_str());
-    let engine = members.iter().find(|(name, _)| name == "engine");
-    let engine = engine.and_then(|(_, value)| value.as_str());
-    let composed = database_url(property?, names, engine)?;
+    let composed = of_object(property?, text(entry?)?)?;
     Some(Offer {
         item,
         key: key.to_owned(),

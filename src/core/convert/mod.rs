@@ -240,6 +240,19 @@ fn data_item(key: &str, from: Value, optional: bool) -> Value {
     }
 }
 
+/// The object's own fields and those of its metadata, without what every object has, and its name.
+fn opened(document: &Document, report: &mut Report) -> (Fields, Fields, String) {
+    let mut top = Fields::of("", document.value.clone(), report);
+    for known in ["apiVersion", "kind", "status"] {
+        top.take(known);
+    }
+    let mut metadata = top.fields("metadata", report);
+    let name = metadata.text("name", report).unwrap_or_default();
+    metadata.take("namespace");
+    server_fields(&mut metadata, report);
+    (top, metadata, name)
+}
+
 /// Takes what the API server writes, and nobody needs.
 fn server_fields(metadata: &mut Fields, report: &mut Report) {
     const FIELDS: [&str; 9] = [

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Document, Made, data_item,
     fields::{Fields, Report},
-    paths, server_fields,
+    opened, paths,
 };
 
 /// One file that the class gives to a pod.
@@ -17,14 +17,7 @@ struct File {
 }
 
 pub(super) fn convert(document: &Document, report: &mut Report) -> Vec<Made> {
-    let mut top = Fields::of("", document.value.clone(), report);
-    for known in ["apiVersion", "kind", "status"] {
-        top.take(known);
-    }
-    let mut metadata = top.fields("metadata", report);
-    let name = metadata.text("name", report).unwrap_or_default();
-    metadata.take("namespace");
-    server_fields(&mut metadata, report);
+    let (mut top, mut metadata, name) = opened(document, report);
     metadata.lost(&["labels", "annotations"], "belong to the class", report);
     metadata.end(report);
     let mut spec = top.fields("spec", report);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Document, Line,
     fields::{Fields, Report},
-    server_fields,
+    opened,
 };
 
 /// The stores among the documents.
@@ -79,14 +79,7 @@ fn store(document: &Document, report: &mut Report) -> Store {
         unusable: None,
         account_of: None,
     };
-    let mut top = Fields::of("", document.value.clone(), report);
-    for known in ["apiVersion", "kind", "status"] {
-        top.take(known);
-    }
-    let mut metadata = top.fields("metadata", report);
-    metadata.take("name");
-    metadata.take("namespace");
-    server_fields(&mut metadata, report);
+    let (mut top, mut metadata, _) = opened(document, report);
     metadata.lost(
         &["labels", "annotations"],
         "a binding names its source itself; there is no store",

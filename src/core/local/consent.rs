@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::{Recipe, SecretId};
+use crate::core::{Recipe, SecretId, reference::account_of};
 
 /// True when who calls has to be known before anything is read: a role is asked for, or an entry names its account.
 pub fn is_needed(recipe: &Recipe, role: Option<&str>) -> bool {
@@ -11,7 +11,7 @@ pub fn is_needed(recipe: &Recipe, role: Option<&str>) -> bool {
 
 /// What would be used that is not the caller's own, in words; None: nothing. `caller` is the ARN that STS answers.
 pub fn foreign(recipe: &Recipe, role: Option<&str>, caller: &str) -> Option<String> {
-    let own = account(caller);
+    let own = account_of(caller);
     let others: BTreeSet<&str> = accounts(recipe).filter(|it| Some(*it) != own).collect();
     let role = role.filter(|role| !is_in(role, caller));
     let role = role.map(|role| format!("role {role}"));
@@ -30,7 +30,7 @@ pub fn is_in(role: &str, caller: &str) -> bool {
         .split_once(":assumed-role/")
         .and_then(|(_, rest)| rest.split_once('/'))
         .map(|(role, _)| role);
-    name.is_some() && name == session && account(role) == account(caller)
+    name.is_some() && name == session && account_of(role) == account_of(caller)
 }
 
 fn accounts(recipe: &Recipe) -> impl Iterator<Item = &str> {
@@ -40,10 +40,6 @@ fn accounts(recipe: &Recipe) -> impl Iterator<Item = &str> {
     });
     let ids = recipe.keys.iter().map(|key| &key.ask.id).chain(groups);
     ids.filter_map(SecretId::account)
-}
-
-fn account(arn: &str) -> Option<&str> {
-    arn.split(':').nth(4)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::core::{
     Fetched, Finding, Recipe,
     access::{self, AccessMode, AccessRequest, Asked, Policy},
+    reference::account_of,
 };
 
 /// The first read that no policy allows, as the operator would refuse it. `base` says who asks, and from where.
@@ -25,6 +26,7 @@ pub fn refused(
         .values()
         .filter_map(|read| read.as_ref().ok());
     let answers = entries.chain(members.flatten());
+    let account = |arn| account_of(arn).map(str::to_owned);
     let answers = answers.map(|entry| (Asked::answer(entry), account(&entry.arn)));
     asks.chain(prefixes)
         .chain(answers)
@@ -37,12 +39,6 @@ pub fn refused(
             let checked = access::check(AccessMode::Enforce, policies, &request);
             checked.err().map(|refused| Finding::from(&*refused))
         })
-}
-
-/// The account in an ARN.
-pub fn account(arn: &str) -> Option<String> {
-    let field = arn.split(':').nth(4).filter(|it| !it.is_empty());
-    field.map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::core::{
     EntryValue, Fetched, Recipe, Store,
-    compose::database_url,
+    compose::of_object,
     json::{self, JsonError},
 };
 
@@ -21,11 +21,7 @@ pub fn offers(recipe: &Recipe, fetched: &Fetched) -> Vec<String> {
         };
         let text = value.as_str()?;
         let missing = matches!(json::property(text, wanted), Err(JsonError::Missing { .. }));
-        let members = json::members(text, None).ok().filter(|_| missing)?;
-        let engine = members.iter().find(|(name, _)| name == "engine");
-        let engine = engine.and_then(|(_, value)| value.as_str());
-        let names = members.iter().map(|(name, _)| name.as_str());
-        let composed = database_url(wanted, names, engine)?;
+        let composed = missing.then(|| of_object(wanted, text)).flatten()?;
         let others = recipe.keys.iter().map(|other| other.key.as_str());
         let others: Vec<&str> = others.filter(|other| *other != key.key).collect();
         let spec = composed.spec(&key.ask.id.request(), &key.key, &others);

@@ -14,13 +14,12 @@ use super::{
     calls::Calls,
     failure::Failure,
     metrics::{Operation, Outcome},
+    wire::CURRENT,
 };
 use crate::core::{Entry, Finding, VersionSelector};
 
 /// The label under which a version waits to become the current one.
 pub const LABEL: &str = "keyferry-import";
-/// The label of the value in force.
-const CURRENT: &str = "AWSCURRENT";
 /// The label of the one before.
 const PREVIOUS: &str = "AWSPREVIOUS";
 /// How often a write is looked for that a read does not show yet, and how long apart.
@@ -323,11 +322,9 @@ impl Writer {
         operation: Operation,
         entry: &'a str,
     ) -> Subject<'a> {
-        // Asked only where the words need it: an AWS that does not answer would not answer this either.
-        let caller = match (failure, failure.outcome()) {
-            (Failure::Refused(_), Outcome::Throttled | Outcome::Unavailable) => None,
-            (Failure::Refused(_), _) => self.calls.credentials.caller().await.ok(),
-            _ => None,
+        let caller = match failure.names_the_caller() {
+            true => self.calls.credentials.caller().await.ok(),
+            false => None,
         };
         Subject {
             operation,

@@ -6,7 +6,7 @@ use crate::{
     api::Reason,
     core::{Finding, SecretId, VersionSelector, parse_reference},
     source::{
-        errors::{self, read_finding},
+        errors::{self, is_keys, read_finding},
         failure::{Failure, Refusal},
         identity::Caller,
         metrics::{Operation, Outcome},
@@ -43,21 +43,9 @@ pub(super) fn is_denied(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.outcome() == Outcome::Denied)
 }
 
-/// A right of the caller's is missing.
+/// A right of the caller's is missing, and not of a key.
 pub(super) fn is_plainly_denied(failure: &Failure) -> bool {
-    is_denied(failure) && !is_keys(failure)
-}
-
-/// It is the key that refuses.
-fn is_keys(failure: &Failure) -> bool {
-    let keys = |refusal: &Refusal| {
-        !matches!(
-            refusal.code.as_str(),
-            "AccessDeniedException" | "AccessDenied"
-        ) || refusal.says("access to kms")
-            || refusal.says("kms:")
-    };
-    is_denied(failure) && matches!(failure, Failure::Refused(refusal) if keys(refusal))
+    is_denied(failure) && !matches!(failure, Failure::Refused(refusal) if is_keys(refusal))
 }
 
 /// A failed call in words.
