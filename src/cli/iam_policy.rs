@@ -21,12 +21,11 @@ use super::{
 use crate::{
     cluster::{BindingObject, BindingRow, ObjectKey},
     core::{
-        ParseSettings, Recipe,
-        iam::{self, Asker, Facts, Identity, KeyArn, Look, MANAGED_POLICY_CHARS, Policy, Subject},
+        ParseSettings, Recipe, SweepMode,
+        iam::{self, Asker, Facts, Identity, KeyArn, MANAGED_POLICY_CHARS, Policy, Subject},
         parse,
         reference::{is_account, is_region},
     },
-    source::SweepMode,
 };
 
 /// Arguments of `keyferry iam-policy`.
@@ -255,12 +254,7 @@ fn facts(args: &IamPolicyArgs) -> Result<Facts, Problems> {
     Ok(Facts {
         account: args.account.clone(),
         region: args.region.clone(),
-        look: match args.sweep {
-            SweepMode::Auto => Look::Auto,
-            SweepMode::List => Look::List,
-            SweepMode::Describe => Look::Describe,
-            SweepMode::Batch => Look::Batch,
-        },
+        look: args.sweep,
         keys: (!args.kms_keys.is_empty()).then_some(keys),
     })
 }

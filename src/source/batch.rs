@@ -7,10 +7,8 @@ use super::{
     metrics::Operation,
     wire::{answers, id_text, looks_complete, may_be_one, parse_arn},
 };
+pub(super) use crate::core::sweep_mode::BATCH;
 use crate::core::{Entry, SecretId};
-
-/// BatchGetSecretValue takes at most 20 ids (source: its API reference, `SecretIdList`).
-pub(super) const BATCH: usize = 20;
 
 /// The ids of one batch, each entry once as far as the texts tell.
 #[derive(Debug, Default)]

@@ -3,21 +3,20 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    batch::BATCH,
     settings::SweepMode,
     subscriptions::{Item, Subscriptions},
     wire::CURRENT,
 };
-use crate::core::{EntryAsk, PrefixAsk, Store, VersionSelector};
+use crate::core::{
+    EntryAsk, PrefixAsk, Store, VersionSelector,
+    sweep_mode::{BATCH, LIST_FROM},
+};
 
 /// Batches of one round: half a second of AWS's quota at the default share. What has become due meanwhile waits
 /// for the round, not for the whole sweep.
 const BATCHES: usize = 10;
 /// Entries of one round in full batches; as many are looked at one by one.
 const ROUND: usize = BATCHES * BATCH;
-/// Listings lag behind by up to five minutes (source: ListSecrets, API reference): for shorter intervals they
-/// say nothing.
-pub(super) const LIST_FROM: Duration = Duration::from_secs(300);
 
 /// What is asked for in a sweep, by the way it is asked.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use crate::core::SweepMode;
+
 /// Everything the source needs to know before its first call.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
@@ -83,35 +85,6 @@ impl Default for Timeouts {
             read: Duration::from_secs(10),
             attempt: Duration::from_secs(10),
             operation: Duration::from_secs(20),
-        }
-    }
-}
-
-/// How entries are looked at when they are due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SweepMode {
-    /// By ListSecrets where it is allowed, the intervals are five minutes or longer and it takes fewer calls;
-    /// else by BatchGetSecretValue.
-    #[default]
-    Auto,
-    /// By ListSecrets, which lags behind by up to five minutes.
-    List,
-    /// By DescribeSecret: a call for each entry, nothing is decrypted.
-    Describe,
-    /// By BatchGetSecretValue: 20 entries a call, each is decrypted.
-    Batch,
-}
-
-impl std::str::FromStr for SweepMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "list" => Ok(Self::List),
-            "describe" => Ok(Self::Describe),
-            "batch" => Ok(Self::Batch),
-            _ => Err("one of auto, list, describe, batch".to_owned()),
         }
     }
 }

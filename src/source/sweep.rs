@@ -16,13 +16,13 @@ use super::{
     listing::{self, Labels},
     metrics::{Operation, Outcome, SourceEvent, Sweep},
     reading::Reading,
-    round::{LIST_FROM, Means, Plan, label, round},
+    round::{Means, Plan, label, round},
     subscriptions::{Item, Known, Subscriber},
     wire::{answers, looks_complete, parse_arn},
 };
 use crate::{
     api::Reason,
-    core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId},
+    core::{Entry, EntryAsk, Finding, PrefixAsk, SecretId, sweep_mode::LIST_FROM},
 };
 
 /// A look that AWS had no time for is repeated after this, or what it asks for.

@@ -7,7 +7,7 @@ use keyferry::{
     api::ExternalSecretBindingSpec,
     core::{
         EntryAsk, ParseSettings, Recipe, Store, VersionSelector,
-        iam::{Asker, Facts, Identity, Look, policies},
+        iam::{Asker, Facts, Identity, policies},
         parameter, parse,
     },
     source::{Freshness, Interest, Known, Subscriber, SweepMode},
@@ -67,7 +67,7 @@ fn recipes(text: &str) -> Vec<Recipe> {
 }
 
 /// What the verb prints for these bindings.
-fn policy(recipes: &[Recipe], look: Look) -> Value {
+fn policy(recipes: &[Recipe], look: SweepMode) -> Value {
     let asker = |recipe| Asker {
         namespace: "estate",
         name: "one",
@@ -239,34 +239,34 @@ fn lesser(policy: &Value) -> Vec<(String, Value)> {
     all
 }
 
-async fn exactly_enough(text: &str, look: Look, sweep: SweepMode) {
+async fn exactly_enough(text: &str, look: SweepMode) {
     let recipes = recipes(text);
     let policy = policy(&recipes, look);
-    assert_eq!(lived(&recipes, &policy, sweep).await, None, "{look:?}");
+    assert_eq!(lived(&recipes, &policy, look).await, None, "{look:?}");
     for (missing, policy) in lesser(&policy) {
-        let wrong = lived(&recipes, &policy, sweep).await;
+        let wrong = lived(&recipes, &policy, look).await;
         assert!(wrong.is_some(), "{look:?}: {missing} is not needed");
     }
 }
 
 #[tokio::test]
 async fn estate_reads_with_exactly_this_and_with_nothing_less() {
-    for (look, sweep) in [
-        (Look::Auto, SweepMode::Auto),
-        (Look::List, SweepMode::List),
-        (Look::Describe, SweepMode::Describe),
-        (Look::Batch, SweepMode::Batch),
+    for look in [
+        SweepMode::Auto,
+        SweepMode::List,
+        SweepMode::Describe,
+        SweepMode::Batch,
     ] {
-        exactly_enough(ESTATE, look, sweep).await;
+        exactly_enough(ESTATE, look).await;
     }
 }
 
 #[tokio::test]
 async fn parameters_are_read_with_exactly_this_and_with_nothing_less() {
-    exactly_enough(PARAMETERS, Look::Auto, SweepMode::Auto).await;
+    exactly_enough(PARAMETERS, SweepMode::Auto).await;
 }
 
 #[tokio::test]
 async fn every_shape_of_reference_reads_with_exactly_this_and_with_nothing_less() {
-    exactly_enough(SHAPES, Look::Auto, SweepMode::Auto).await;
+    exactly_enough(SHAPES, SweepMode::Auto).await;
 }

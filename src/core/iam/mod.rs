@@ -19,29 +19,13 @@ pub use names::{AccountUnknown, KeyArn, KeyArnError};
 pub use trust::{Subject, TrustError, assume_role, irsa, pod_identity};
 
 use self::names::{Place, Resources};
-use super::{Recipe, SecretId, Store, VersionSelector};
+use super::{
+    Recipe, SecretId, Store, SweepMode, VersionSelector,
+    sweep_mode::{BATCH, LIST_FROM},
+};
 
 /// Most characters of a managed policy, blanks not counted (source: IAM quotas, "Managed policies").
 pub const MANAGED_POLICY_CHARS: usize = 6_144;
-/// Entries of one BatchGetSecretValue: a listing is made only where it takes fewer calls.
-const BATCH: usize = 20;
-/// Shortest interval for which a listing tells anything.
-const LIST_FROM: Duration = Duration::from_secs(300);
-
-/// `--sweep` of the install.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Look {
-    /// By listing or by batches, whichever takes fewer calls.
-    #[default]
-    Auto,
-    /// By ListSecrets.
-    List,
-    /// By DescribeSecret.
-    Describe,
-    /// By BatchGetSecretValue.
-    Batch,
-}
-
 /// Who reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity {
@@ -91,7 +75,7 @@ pub struct Facts {
     /// The operator's region.
     pub region: Option<String>,
     /// How entries are looked at.
-    pub look: Look,
+    pub look: SweepMode,
     /// Customer managed keys; None: any key of the entries' account, through Secrets Manager only.
     pub keys: Option<Vec<KeyArn>>,
 }
@@ -230,13 +214,13 @@ impl Hub {
         self.prefixes || self.current.len() > 1
     }
 
-    fn lists(&self, look: Look) -> bool {
+    fn lists(&self, look: SweepMode) -> bool {
         let slow = self.current.values().filter(|i| **i >= LIST_FROM).count();
         self.prefixes
             || match look {
-                Look::List => !self.followed.is_empty(),
-                Look::Auto => slow > BATCH,
-                Look::Describe | Look::Batch => false,
+                SweepMode::List => !self.followed.is_empty(),
+                SweepMode::Auto => slow > BATCH,
+                SweepMode::Describe | SweepMode::Batch => false,
             }
     }
 }
@@ -254,7 +238,7 @@ struct Needs {
 }
 
 impl Needs {
-    fn add(&mut self, hub: Hub, look: Look) {
+    fn add(&mut self, hub: Hub, look: SweepMode) {
         self.batches |= hub.batches();
         self.lists |= hub.lists(look);
         self.followed.extend(hub.followed);

@@ -119,7 +119,7 @@ fn only_what_the_sweep_needs() {
             .collect();
         json!({"data": data, "refreshInterval": interval})
     };
-    use Look::{Auto, Batch, Describe, List};
+    use SweepMode::{Auto, Batch, Describe, List};
     for (look, count, interval, expected) in [
         (Auto, 1, "5m", None),
         (Auto, 20, "5m", Some("BatchGetSecretValue: *")),
