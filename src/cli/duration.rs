@@ -13,7 +13,8 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("`{text}` is no duration; write for example 90s, 5m, 1h30m or 250ms"))
 }
 
-/// How long something may take that a person waits for.
+/// How long something may take that is waited for: never zero, which would fail every call, and below the 10 minutes
+/// after which somebody would take the process for hung.
 ///
 /// # Errors
 /// A sentence for the user when the text is no duration, or one of no use.

@@ -53,9 +53,16 @@ pub fn read(path: &Path) -> Result<EnvFile, Problems> {
 }
 
 fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    bounded(File::open(path)?)
+}
+
+/// All of it.
+///
+/// # Errors
+/// What reading it gives, or that there is more than any Secret holds.
+pub(super) fn bounded(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
-    let most = LARGEST + 1;
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    from.take(LARGEST + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > LARGEST {
         true => Err(io::Error::other(format!("more than {LARGEST} bytes"))),
         false => Ok(bytes),

@@ -66,7 +66,7 @@ pub struct IamPolicyArgs {
     cluster: ClusterArgs,
 
     /// Longest time for all calls to the cluster
-    #[arg(long, default_value = "20s", value_parser = duration::parse)]
+    #[arg(long, default_value = "20s", value_parser = duration::patience)]
     timeout: Duration,
 
     /// How the install looks for changes

@@ -86,19 +86,19 @@ pub struct RunArgs {
     events_queue_url: Option<String>,
 
     /// Limit for the connection to an AWS endpoint
-    #[arg(long, env = "KEYFERRY_AWS_CONNECT_TIMEOUT", default_value = "3s", value_parser = timeout)]
+    #[arg(long, env = "KEYFERRY_AWS_CONNECT_TIMEOUT", default_value = "3s", value_parser = duration::patience)]
     aws_connect_timeout: Duration,
 
     /// Limit for one answer of AWS
-    #[arg(long, env = "KEYFERRY_AWS_READ_TIMEOUT", default_value = "5s", value_parser = timeout)]
+    #[arg(long, env = "KEYFERRY_AWS_READ_TIMEOUT", default_value = "5s", value_parser = duration::patience)]
     aws_read_timeout: Duration,
 
     /// Limit for one AWS operation with all its attempts
-    #[arg(long, env = "KEYFERRY_AWS_OPERATION_TIMEOUT", default_value = "15s", value_parser = timeout)]
+    #[arg(long, env = "KEYFERRY_AWS_OPERATION_TIMEOUT", default_value = "15s", value_parser = duration::patience)]
     aws_operation_timeout: Duration,
 
     /// Limit for one request to the API server
-    #[arg(long, env = "KEYFERRY_KUBE_TIMEOUT", default_value = "10s", value_parser = timeout)]
+    #[arg(long, env = "KEYFERRY_KUBE_TIMEOUT", default_value = "10s", value_parser = duration::patience)]
     kube_timeout: Duration,
 
     /// Address of /livez, /readyz and /metrics; port 0 takes a free one and logs it
@@ -217,17 +217,6 @@ impl RunArgs {
             log_format: self.log_format,
             log_filter,
         })
-    }
-}
-
-/// A limit: never zero, which would fail every call, and below the 10 minutes after which somebody
-/// would take the process for hung.
-fn timeout(text: &str) -> Result<Duration, String> {
-    let limit = duration::parse(text)?;
-    if (Duration::from_millis(100)..=Duration::from_secs(600)).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err("must be between 100ms and 10m".into())
     }
 }
 

@@ -692,6 +692,11 @@ async fn a_file_that_is_not_brought_in() {
             &[".env:2: not KEY=value"],
         ),
         ("# nothing\n".to_owned(), &BIZI, &[".env: holds no key"]),
+        (
+            format!("A='{}'\n", "x".repeat(4 << 20)),
+            &BIZI,
+            &[".env: cannot be read: more than 4194304 bytes"],
+        ),
         (many, &BIZI, &[".env: 501 keys; a binding takes 500"]),
         (
             "A=CHANGEME\nB=\nC=your-api-key\nD=real7731Qz\n".to_owned(),

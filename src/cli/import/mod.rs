@@ -19,7 +19,7 @@ use file::File;
 use steps::{Step, Steps};
 
 use super::{
-    Problems, out_file,
+    Problems, env_file, out_file,
     reading::{late, sources},
 };
 use crate::{
@@ -133,10 +133,8 @@ fn binding(args: &ImportArgs, place: &Where, file: &File, steps: &Steps) -> Bind
 
 /// A whole file, or the standard input.
 fn read(path: &std::path::Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
-    if path.as_os_str() != "-" {
-        return std::fs::read(path).map(zeroize::Zeroizing::new);
+    match path.as_os_str() == "-" {
+        true => env_file::bounded(io::stdin().lock()),
+        false => env_file::bounded(std::fs::File::open(path)?),
     }
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes)?;
-    Ok(bytes)
 }
