@@ -88,7 +88,10 @@ impl Place {
                 .await
             {
                 Err(WorkloadError::Stale) => {}
-                answer => return answer.unwrap(),
+                answer => {
+                    answer.unwrap();
+                    return self.get().await;
+                }
             }
         }
     }

@@ -154,7 +154,7 @@ impl Workloads {
         &self,
         workload: &Workload,
         markers: &Markers,
-    ) -> Result<Workload, WorkloadError> {
+    ) -> Result<(), WorkloadError> {
         let resource = resource(workload.kind);
         let patch = json!({
             "apiVersion": resource.api_version,
@@ -169,15 +169,14 @@ impl Workloads {
         });
         let api = self.api(workload.kind, &workload.namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let object = bounded(REQUEST_TIMEOUT, async {
+        // The reply shows the numbers of before; what comes of it the watch tells.
+        bounded(REQUEST_TIMEOUT, async {
             let patch = Patch::Apply(&patch);
             let applied = api.patch(&workload.name, &params, &patch).await;
             applied.map_err(|error| WorkloadError::of("patch", workload.kind.plural(), error))
         })
-        .await?;
-        object
-            .into_workload(workload.kind)
-            .ok_or(WorkloadError::Invalid)
+        .await
+        .map(drop)
     }
 
     fn api(&self, kind: Kind, namespace: &str) -> Api<WorkloadObject> {

@@ -97,7 +97,8 @@ pub struct Context {
     pub companions: Mutex<HashMap<ObjectKey, BTreeSet<String>>>,
     /// Memory of bindings.
     pub bindings: Mutex<HashMap<ObjectKey, Box<Memory>>>,
-    /// Workloads as their watches have shown them.
+    /// Workloads as their watches have shown them. Only the watch writes here: a reply that is handled late would
+    /// stand over what the watch has shown since, for as long as nothing moves.
     pub rows: Mutex<HashMap<WorkloadKey, Arc<Workload>>>,
     /// Memory of workloads.
     pub rollouts: Mutex<HashMap<WorkloadKey, RolloutMemory>>,

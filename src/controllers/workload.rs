@@ -6,7 +6,6 @@ mod outcome;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -240,7 +239,7 @@ fn speakers(context: &Context, key: &WorkloadKey, now: Timestamp) -> Vec<Speaker
 fn progress(context: &Context, key: &WorkloadKey, workload: &Workload, now: Timestamp) -> Progress {
     let mut memory = context.rollouts.lock();
     let memory = memory.entry(key.clone()).or_default();
-    let progress = Progress::observe(memory.progress.as_ref(), workload, now);
+    let progress = Progress::observe(memory.progress.take(), workload, now);
     memory.progress = Some(progress.clone());
     progress
 }
@@ -257,10 +256,9 @@ async fn carry_out(
     };
     if let Some(markers) = &step.apply {
         let _place = context.writes.acquire().await;
-        let applied = context.workloads.apply_markers(workload, markers).await?;
+        context.workloads.apply_markers(workload, markers).await?;
         context.metrics.kubernetes_write(key.kind.plural(), "patch");
         tracing::info!(workload = %workload.label(), namespace = key.namespace, "markers set");
-        context.rows.lock().insert(key.clone(), Arc::new(applied));
     }
     if let Some(pod) = &step.delete {
         let _place = context.writes.acquire().await;

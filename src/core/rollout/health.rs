@@ -1,6 +1,6 @@
 //! Whether a workload's pods are all of the current template and all there.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -92,22 +92,45 @@ fn wanted_updated(workload: &Workload) -> i64 {
     (workload.wanted - workload.partition).max(0)
 }
 
-/// When a workload last moved. Kept by the loop in memory: after a restart the time runs anew.
+/// When a workload last came to where it had not been. Kept by the loop in memory: after a restart
+/// the time runs anew.
+///
+/// A state that was seen before is no progress: a pod that is ready for a moment and crashes again
+/// and again gets nowhere, and a watch that is behind shows what was seen already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    numbers: (i64, i64, i64),
-    /// When one of the numbers last moved.
+    uid: String,
+    generation: i64,
+    /// Updated and available pods, in this generation.
+    seen: BTreeSet<(i64, i64)>,
+    /// When one of the numbers last moved to a new one.
     pub at: Timestamp,
 }
 
 impl Progress {
     /// What is known after looking once more.
-    pub fn observe(before: Option<&Progress>, workload: &Workload, now: Timestamp) -> Progress {
+    pub fn observe(before: Option<Progress>, workload: &Workload, now: Timestamp) -> Progress {
         let n = &workload.numbers;
-        let numbers = (workload.generation, n.updated, n.available);
+        let numbers = (n.updated, n.available);
         match before {
-            Some(known) if known.numbers == numbers => known.clone(),
-            _ => Progress { numbers, at: now },
+            // An older look than the last one.
+            Some(known) if known.uid == workload.uid && known.generation > workload.generation => {
+                known
+            }
+            Some(mut known)
+                if known.uid == workload.uid && known.generation == workload.generation =>
+            {
+                if known.seen.insert(numbers) {
+                    known.at = now;
+                }
+                known
+            }
+            _ => Progress {
+                uid: workload.uid.clone(),
+                generation: workload.generation,
+                seen: [numbers].into(),
+                at: now,
+            },
         }
     }
 

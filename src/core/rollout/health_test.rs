@@ -102,11 +102,51 @@ fn timeout_counts_from_the_last_progress() {
     let w = rolling(deployment());
     let minute = Duration::from_secs(60);
     let first = Progress::observe(None, &w, at(0));
-    let same = Progress::observe(Some(&first), &w, at(50));
+    let same = Progress::observe(Some(first), &w, at(50));
     assert_eq!(same.left(minute, at(50)), Some(Duration::from_secs(10)));
     assert_eq!(same.left(minute, at(60)), None);
     let mut moved = w;
     moved.numbers.available -= 1;
-    let moved = Progress::observe(Some(&same), &moved, at(50));
+    let moved = Progress::observe(Some(same), &moved, at(50));
     assert_eq!(moved.left(minute, at(60)), Some(Duration::from_secs(50)));
+}
+
+/// Generation, updated and available pods of each look, and when the last progress was after it.
+#[test]
+fn what_was_seen_before_is_no_progress() {
+    let cases: [(&str, &[_]); 4] = [
+        (
+            "a pod that is ready for a moment, again and again",
+            &[(2, 1, 3, 0), (2, 1, 4, 10), (2, 1, 3, 10), (2, 1, 4, 10)],
+        ),
+        (
+            "a watch that is behind, and fresh looks between",
+            &[(2, 3, 3, 0), (2, 1, 3, 10), (2, 3, 3, 10), (2, 1, 3, 10)],
+        ),
+        (
+            "a watch that still shows the template of before",
+            &[(1, 3, 3, 0), (2, 1, 3, 10), (1, 3, 3, 10), (2, 1, 3, 10)],
+        ),
+        (
+            "pods of which one after the other comes back",
+            &[(2, 3, 0, 0), (2, 3, 1, 10), (2, 3, 2, 20), (3, 3, 2, 30)],
+        ),
+    ];
+    for (what, looks) in cases {
+        let mut progress = None;
+        for (i, (generation, updated, available, last)) in (0..).zip(looks) {
+            let mut w = rolling(deployment());
+            w.generation = *generation;
+            w.numbers.updated = *updated;
+            w.numbers.available = *available;
+            let seen = Progress::observe(progress, &w, at(i * 10));
+            assert_eq!(seen.at, at(*last), "{what}: look {i}");
+            progress = Some(seen);
+        }
+        let mut another = rolling(deployment());
+        another.uid = "another".into();
+        another.generation = 1;
+        let anew = Progress::observe(progress, &another, at(90));
+        assert_eq!(anew.at, at(90), "{what}: another object of the name");
+    }
 }
