@@ -17,6 +17,7 @@ use super::{
     failure::Failure,
     hub::{Hub, Keep, Landing},
     metrics::{Operation, Outcome, SourceEvent},
+    reading::Reading,
 };
 use crate::core::EntryAsk;
 
@@ -26,6 +27,8 @@ pub(super) struct Gather<P> {
     plan: Mutex<Option<P>>,
     /// Somebody waits for one of them.
     urgent: AtomicBool,
+    /// Not all of them are [`Reading::of_many`].
+    scattered: AtomicBool,
     full: Notify,
     sent: Arc<AtomicBool>,
 }
@@ -35,6 +38,7 @@ impl<P: Default> Default for Gather<P> {
         Self {
             plan: Mutex::new(Some(P::default())),
             urgent: AtomicBool::new(false),
+            scattered: AtomicBool::new(false),
             full: Notify::new(),
             sent: Arc::default(),
         }
@@ -44,14 +48,15 @@ impl<P: Default> Default for Gather<P> {
 impl<P: Default> Gather<P> {
     /// Takes an ask in, as `add` does, which tells whether there was room and whether the plan is full now; false if
     /// there was none or it is too late.
-    pub fn add(&self, lane: Lane, add: impl FnOnce(&mut P) -> (bool, bool)) -> bool {
+    pub fn add(&self, reading: &Reading, add: impl FnOnce(&mut P) -> (bool, bool)) -> bool {
         let mut plan = self.plan.lock();
         let Some(plan) = plan.as_mut() else {
             return false;
         };
         let (added, full) = add(plan);
-        if added && lane == Lane::Urgent {
-            self.urgent.store(true, Relaxed);
+        if added {
+            self.urgent.fetch_or(reading.lane == Lane::Urgent, Relaxed);
+            self.scattered.fetch_or(!reading.of_many, Relaxed);
         }
         if full {
             self.full.notify_one();
@@ -80,6 +85,11 @@ impl<P: Default> Gather<P> {
         }
     }
 
+    /// All of them are parts of larger reads.
+    pub fn is_of_many(&self) -> bool {
+        !self.scattered.load(Relaxed)
+    }
+
     /// Takes the plan out: it is on its way, and takes no more.
     pub fn take(&self) -> P {
         self.sent.store(true, Relaxed);
@@ -90,12 +100,11 @@ impl<P: Default> Gather<P> {
 impl Hub {
     /// Waits for more asks, then for a place, then asks AWS. What waits for a place still takes asks.
     pub(super) async fn run_batch(self: Arc<Self>, gather: Arc<Gather<Plan>>) -> Arc<Answers> {
-        let opened = Instant::now();
-        let wait = self.settings.wait(self.lock().last_partial, opened);
+        let wait = self.settings.wait(self.lock().last_partial, Instant::now());
         let full = gather.filled(wait).await;
-        // Filled at one stroke: by one reader of many entries, not by many who come in a row.
-        let at_once = full && opened.elapsed() < self.settings.gather;
-        if gather.lane() == Lane::Urgent && !at_once {
+        // By one reader of many entries, not by many who come in a row or all together.
+        let full_of_one = full && gather.is_of_many();
+        if gather.lane() == Lane::Urgent && !full_of_one {
             let turn = self.lock().turn(&self.settings, Instant::now());
             tokio::time::sleep(turn).await;
         }

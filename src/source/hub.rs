@@ -304,7 +304,7 @@ impl Hub {
             state.reads += 1;
             let number = state.reads;
             let own = own_account.as_deref();
-            let (read, sent) = self.read_anew(&mut state, ask, reading.lane, own, batched);
+            let (read, sent) = self.read_anew(&mut state, ask, &reading, own, batched);
             (number, read, sent)
         };
         let landing = Landing {
@@ -339,20 +339,20 @@ impl Hub {
         self: &Arc<Self>,
         state: &mut State,
         ask: &EntryAsk,
-        lane: Lane,
+        reading: &Reading,
         own: Option<&str>,
         batched: bool,
     ) -> (BoxFuture<'static, ReadResult>, Arc<AtomicBool>) {
         if ask.id.store() == Store::Parameters {
-            return self.read_parameter(state, ask, lane);
+            return self.read_parameter(state, ask, reading);
         }
         if batched && state.may_batch(ask, Instant::now()) {
-            let (run, sent) = self.join_batch(state, &ask.id, own, lane);
-            let read = self.clone().by_batch(ask.clone(), run, lane);
+            let (run, sent) = self.join_batch(state, &ask.id, own, reading);
+            let read = self.clone().by_batch(ask.clone(), run, reading.lane);
             return (read.boxed(), sent);
         }
         let sent = Arc::new(AtomicBool::new(false));
-        let read = self.clone().singly(ask.clone(), sent.clone(), lane);
+        let read = self.clone().singly(ask.clone(), sent.clone(), reading.lane);
         (read.boxed(), sent)
     }
 
@@ -362,18 +362,18 @@ impl Hub {
         state: &mut State,
         id: &SecretId,
         own: Option<&str>,
-        lane: Lane,
+        reading: &Reading,
     ) -> (BatchRun, Arc<AtomicBool>) {
         let wire = state.wire(id);
         let add = |plan: &mut Plan| (plan.add(id, wire.clone(), own), plan.is_full());
         if let Some((gather, weak)) = &state.gathering
             && let Some(run) = weak.upgrade()
-            && gather.add(lane, add)
+            && gather.add(reading, add)
         {
             return (run, gather.sent());
         }
         let gather = Arc::new(Gather::default());
-        gather.add(lane, add);
+        gather.add(reading, add);
         let sent = gather.sent();
         let run = self.clone().run_batch(gather.clone()).boxed().shared();
         state.gathering = run.downgrade().map(|weak| (gather, weak));

@@ -15,6 +15,7 @@ use super::{
     hub::{Hub, ReadResult},
     metrics::{Operation, Outcome, SourceEvent},
     parameter_batch::{ParameterAnswer, ParameterAnswers, ParameterPlan, find, not_found, wire},
+    reading::Reading,
     state::State,
 };
 use crate::core::{Entry, EntryAsk};
@@ -32,8 +33,9 @@ impl Hub {
         self: &Arc<Self>,
         state: &mut State,
         ask: &EntryAsk,
-        lane: Lane,
+        reading: &Reading,
     ) -> (BoxFuture<'static, ReadResult>, Arc<AtomicBool>) {
+        let lane = reading.lane;
         if state.suspects.contains(&ask.id) {
             let sent = Arc::new(AtomicBool::new(false));
             let read = self
@@ -41,7 +43,7 @@ impl Hub {
                 .parameter_singly(ask.clone(), sent.clone(), lane);
             return (read.boxed(), sent);
         }
-        let (run, sent) = self.join_parameters(state, ask, lane);
+        let (run, sent) = self.join_parameters(state, ask, reading);
         let read = self.clone().parameter_of(ask.clone(), run, lane);
         (read.boxed(), sent)
     }
@@ -51,17 +53,17 @@ impl Hub {
         self: &Arc<Self>,
         state: &mut State,
         ask: &EntryAsk,
-        lane: Lane,
+        reading: &Reading,
     ) -> (ParameterRun, Arc<AtomicBool>) {
         let add = |plan: &mut ParameterPlan| (plan.add(ask), plan.is_full());
         if let Some((gather, weak)) = &state.parameters
             && let Some(run) = weak.upgrade()
-            && gather.add(lane, add)
+            && gather.add(reading, add)
         {
             return (run, gather.sent());
         }
         let gather = Arc::new(Gather::default());
-        gather.add(lane, add);
+        gather.add(reading, add);
         let sent = gather.sent();
         let run = self.clone().run_parameters(gather.clone()).boxed().shared();
         state.parameters = run.downgrade().map(|weak| (gather, weak));

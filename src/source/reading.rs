@@ -46,6 +46,9 @@ pub struct Reading {
     pub lane: Lane,
     /// The reader's refresh interval: a failure that a person can mend is repeated at least so often.
     pub interval: Duration,
+    /// One of so many that one reader asks for at once that they fill batches by themselves: those do not wait
+    /// for readers to come.
+    pub of_many: bool,
 }
 
 impl From<Freshness> for Reading {
@@ -55,6 +58,7 @@ impl From<Freshness> for Reading {
             freshness,
             lane: Lane::Urgent,
             interval: Duration::from_secs(300),
+            of_many: false,
         }
     }
 }
@@ -66,6 +70,7 @@ impl Reading {
             freshness: Freshness::Fresh,
             lane: Lane::Routine,
             interval,
+            of_many: false,
         }
     }
 }

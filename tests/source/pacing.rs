@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use keyferry::source::{Freshness, Hub};
+use futures::future::join_all;
+use keyferry::source::{Freshness, Hub, Reading};
 use keyferry_testkit::aws::{Call, Outcome};
 
 use crate::{following::*, kit::*};
@@ -13,6 +14,8 @@ const REUSE: Duration = Duration::from_secs(1);
 /// Entries, each with several readers that do not come together.
 const ENTRIES: usize = 60;
 const READERS: usize = 300;
+/// Six batches full.
+const ALL: usize = 120;
 /// Between two readers: all of them take longer than a value is reused.
 const APART: Duration = Duration::from_millis(10);
 
@@ -24,14 +27,27 @@ async fn bed() -> Bed {
         s.reads.reuse = REUSE;
     })
     .await;
-    for n in 0..ENTRIES {
+    for n in 0..ALL {
         bed.region().create(&entry(n), &entry(n)).unwrap();
     }
     bed
 }
 
 fn entry(n: usize) -> String {
-    format!("e{n:02}")
+    format!("e{n:03}")
+}
+
+/// Every entry, once and all at the same moment.
+async fn all_together(hub: &Arc<Hub>, of_many: bool) {
+    let reading = Reading {
+        of_many,
+        ..Freshness::Reuse.into()
+    };
+    let read = async |n| {
+        let read = hub.read(&name(&entry(n)), reading).await;
+        assert_eq!(text(&read), entry(n));
+    };
+    join_all((0..ALL).map(read)).await;
 }
 
 /// One reader after the other, none waiting for those before it.
@@ -76,6 +92,26 @@ async fn many_who_come_in_a_row_share_as_many_batches_as_may_leave() {
     let most = most_at_once(&calls);
     assert!(most <= BURST, "{most} of {} calls together", calls.len());
     assert!(calls.len() > BURST, "it took longer than a value is reused");
+}
+
+#[tokio::test]
+async fn many_who_come_together_share_them_too() {
+    let bed = bed().await;
+    all_together(&bed.hub().await, false).await;
+    let calls = reads(&bed);
+    let most = most_at_once(&calls);
+    assert_eq!(calls.len(), ALL / 20, "each batch is full");
+    assert!(most <= BURST, "{most} of {} calls together", calls.len());
+}
+
+#[tokio::test]
+async fn one_reader_of_many_entries_waits_for_nobody() {
+    let bed = bed().await;
+    all_together(&bed.hub().await, true).await;
+    let calls = reads(&bed);
+    let most = most_at_once(&calls);
+    assert_eq!(calls.len(), ALL / 20, "each batch is full");
+    assert!(most > BURST, "{most} of {} calls together", calls.len());
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
     controllers::context::Context,
     core::{
         Entry, EntryAsk, Fetched, Finding, PrefixAsk, Recipe, Store, VersionSelector,
-        annotations::Rejected, parse_parameter, recorded,
+        annotations::Rejected, parse_parameter, recorded, sweep_mode::BATCH,
     },
     source::{Caller, Freshness, Hub, Lane, Reading, Standing},
 };
@@ -75,7 +75,7 @@ async fn read_at_home(
     if let Some(at) = reader.refresh_after(&asks) {
         return Err(Stop::Later(at));
     }
-    let entries = join_all(asks.iter().map(|ask| reader.read(ask)));
+    let entries = join_all(asks.iter().map(|ask| reader.read_of(asks.len(), ask)));
     let prefixes = recipe.prefixes();
     let listings = join_all(prefixes.iter().map(|ask| reader.list(ask)));
     let (entries, listings) = futures::join!(entries, listings);
@@ -124,6 +124,7 @@ fn reading(observed: &Observed, recipe: &Recipe) -> Reading {
         freshness,
         lane,
         interval: recipe.refresh_interval,
+        of_many: false,
     }
 }
 
@@ -159,10 +160,19 @@ impl<'a> Reader<'a> {
 
     /// Reads one entry, if the policies allow it before and after.
     pub async fn read(&self, ask: &EntryAsk) -> Result<Arc<Entry>, Finding> {
+        self.read_of(1, ask).await
+    }
+
+    /// Reads one of so many entries.
+    async fn read_of(&self, many: usize, ask: &EntryAsk) -> Result<Arc<Entry>, Finding> {
         self.gatekeeper.entry(&ask.id)?;
+        let reading = Reading {
+            of_many: many >= BATCH,
+            ..self.reading
+        };
         let entry = self
             .hub
-            .read(ask, self.reading)
+            .read(ask, reading)
             .await
             .map_err(|finding| self.denied(ask, finding))?;
         self.gatekeeper.answer(&entry)?;
@@ -208,9 +218,10 @@ impl<'a> Reader<'a> {
                 asks.insert(name, missed);
             }
         }
+        let many = asks.len();
         let reads = asks
             .iter()
-            .map(|(name, ask)| async move { (name, ask, self.read(ask).await) });
+            .map(|(name, ask)| async move { (name, ask, self.read_of(many, ask).await) });
         let mut members = Vec::new();
         for (name, member, result) in join_all(reads).await {
             match result {

@@ -108,6 +108,7 @@ impl Hub {
             freshness: Freshness::Fresh,
             lane: Lane::Urgent,
             interval: interval.unwrap_or(Duration::MAX),
+            of_many: false,
         };
         self.flight_alone(ask, reading, Keep::IfWanted).await
     }
