@@ -3,6 +3,7 @@
 // As in the library, whose futures this crate lays out.
 #![recursion_limit = "256"]
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -21,6 +22,9 @@ use keyferry::cluster::rights;
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+/// Threads that passes, watches and calls share.
+const MOST_THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let ended = match Cli::read(std::env::args_os()).verb {
@@ -63,9 +67,18 @@ fn run(args: RunArgs) -> Ended {
     operate(settings)
 }
 
-#[tokio::main]
-async fn operate(settings: Settings) -> Ended {
-    Ok(app::run(settings).await?)
+fn operate(settings: Settings) -> Ended {
+    runtime()?.block_on(async { Ok(app::run(settings).await?) })
+}
+
+/// As many threads as there are processors, and no more than there is work for: a thousand bindings keep one busy
+/// for a second, while each thread costs memory of its own, and machines have a hundred processors.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.min(MOST_THREADS))
+        .enable_all()
+        .build()
 }
 
 /// Runs a verb that asks a cluster or AWS.
@@ -85,9 +98,7 @@ fn run_program(args: &ExecArgs) -> Ended {
 fn waited<T>(
     verb: impl Future<Output = Result<T, Box<dyn std::error::Error>>>,
 ) -> Result<T, Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(verb);
     runtime.shutdown_background();
     ended

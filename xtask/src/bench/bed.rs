@@ -9,8 +9,8 @@ use keyferry_testkit::{ControlPlane, install};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
-use super::follow::Follower;
 use super::plan::{Plan, value};
+use super::{follow::Follower, image};
 use crate::bed::aws::{self, ACCOUNT, REGION};
 use crate::bed::build::{self, Profile};
 use crate::bed::folder::Folder;
@@ -59,6 +59,7 @@ impl Bed {
             region.create(&plan.entry(secret), &value(secret, "first"))?;
         }
         let mut options = operator::options(&plane, &aws, ROLE, &binary, dir.path()).await?;
+        options.env.extend(image::environment(&root()?)?);
         if plan.interval < DEFAULT_FLOOR {
             let floor = format!("--min-refresh-interval={}s", plan.interval);
             options.args.push(floor);

@@ -158,6 +158,10 @@ fn ready(measured: &Measured) -> Figure {
 fn memory(plan: &Plan, measured: &Measured) -> [Figure; 4] {
     let (limit, _) = limits(plan);
     let idle = mib(measured.idle.now_kib);
+    let then = |usage: Usage| {
+        let (now, data) = (mib(usage.now_kib), mib(usage.data_kib));
+        format!("then {now:.1} MiB, {data:.1} of it data")
+    };
     let figure = |name: &str, usage: Usage, beside: String| {
         let peak = mib(usage.peak_kib);
         Figure::new(name, format!("{peak:.1} MiB"), json!(usage))
@@ -174,7 +178,7 @@ fn memory(plan: &Plan, measured: &Measured) -> [Figure; 4] {
         figure(
             "peak memory, restarted, quiet",
             measured.steady,
-            format!("then {:.1} MiB", mib(measured.steady.now_kib)),
+            then(measured.steady),
         ),
         figure(
             "peak memory, after a second list",
@@ -184,7 +188,7 @@ fn memory(plan: &Plan, measured: &Measured) -> [Figure; 4] {
         figure(
             "peak memory, after the changes",
             measured.at_end,
-            format!("then {:.1} MiB", mib(measured.at_end.now_kib)),
+            then(measured.at_end),
         ),
     ]
 }

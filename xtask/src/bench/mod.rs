@@ -11,6 +11,7 @@ mod changes;
 mod figures;
 mod floor;
 mod follow;
+mod image;
 mod machine;
 mod objects;
 mod offline;

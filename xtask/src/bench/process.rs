@@ -13,6 +13,8 @@ pub(crate) struct Usage {
     pub(crate) peak_kib: u64,
     /// Memory it has resident, KiB.
     pub(crate) now_kib: u64,
+    /// Of that its data; the rest are pages of its program and libraries, KiB.
+    pub(crate) data_kib: u64,
     /// Seconds of processor time, its own and the kernel's for it.
     pub(crate) cpu: f64,
 }
@@ -33,6 +35,7 @@ impl Usage {
         Ok(Self {
             peak_kib: memory("VmHWM:")?,
             now_kib: memory("VmRSS:")?,
+            data_kib: memory("RssAnon:")?,
             cpu: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
         })
     }
@@ -73,7 +76,8 @@ mod tests {
     #[test]
     fn a_process_that_has_worked_has_used_time_and_memory() {
         let usage = Usage::of(std::process::id()).unwrap();
-        assert!(usage.peak_kib >= usage.now_kib && usage.now_kib > 0);
+        assert!(usage.peak_kib >= usage.now_kib && usage.now_kib > usage.data_kib);
+        assert!(usage.data_kib > 0);
         assert!(usage.cpu() < Duration::from_secs(3_600));
     }
 }
