@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use keyferry_testkit::aws::{Call, Service};
 
+use super::plan::BATCH as BATCH_SIZE;
+
 /// The operation that reads up to 20 entries.
 pub(crate) const BATCH: &str = "BatchGetSecretValue";
 
@@ -16,7 +18,8 @@ pub(crate) struct Calls {
     pub(crate) queue: u64,
     /// Batches by the number of entries that each asked for.
     pub(crate) batches: BTreeMap<usize, u64>,
-    /// Batches all of whose entries had been asked for before: sweeps that became due meanwhile.
+    /// The fewest batches that hold what they asked for more than once: sweeps that became due meanwhile, also where
+    /// a batch has room for some of it.
     pub(crate) again: u64,
     /// Without those for credentials: one for the life of a session.
     times: Vec<Instant>,
@@ -25,7 +28,6 @@ pub(crate) struct Calls {
 impl Calls {
     pub(crate) fn of(calls: &[Call]) -> Self {
         let mut counted = Self::default();
-        let mut asked: HashSet<&str> = HashSet::new();
         for call in calls {
             if call.service == Service::Sqs {
                 counted.queue += 1;
@@ -35,14 +37,13 @@ impl Calls {
             *count.or_default() += 1;
             if call.operation == BATCH {
                 *counted.batches.entry(call.ids.len()).or_default() += 1;
-                let known = asked.len();
-                asked.extend(call.ids.iter().map(String::as_str));
-                counted.again += u64::from(asked.len() == known);
             }
             if call.service != Service::Sts {
                 counted.times.push(call.at);
             }
         }
+        let batches = calls.iter().filter(|call| call.operation == BATCH);
+        counted.again = repeated(batches.map(|call| &call.ids)).div_ceil(BATCH_SIZE) as u64;
         counted
     }
 
@@ -69,6 +70,12 @@ impl Calls {
     pub(crate) fn busiest(&self, window: Duration) -> u64 {
         busiest(&self.times, window)
     }
+}
+
+/// How often something was asked for that had been asked for before.
+fn repeated<'a>(batches: impl Iterator<Item = &'a Vec<String>>) -> usize {
+    let mut asked = HashSet::new();
+    batches.flatten().filter(|id| !asked.insert(*id)).count()
 }
 
 /// The most of an ascending sequence in any window, its end not included.
@@ -109,6 +116,14 @@ mod tests {
         );
         assert_eq!(busiest(&times, Duration::from_secs(1)), 1);
         assert_eq!(busiest(&[], Duration::from_secs(5)), 0);
+    }
+
+    #[test]
+    fn what_is_asked_for_again_is_counted_wherever_it_stands() {
+        let batches = [vec!["a", "b"], vec!["c", "a"], vec!["a", "b"]];
+        let batches = batches.map(|ids| ids.into_iter().map(str::to_owned).collect());
+        assert_eq!(repeated(batches.iter()), 3);
+        assert_eq!(repeated(batches[..1].iter()), 0);
     }
 
     #[test]
