@@ -272,7 +272,7 @@ async fn what_cannot_be_asked_is_one_line(case: Case) {
     let endpoint = format!("http://{}", nobody.local_addr().unwrap());
     let mut command = case.diff_command(folder.path(), admin, &["--timeout", "2s"]);
     command.env("AWS_ENDPOINT_URL", endpoint);
-    one_line(&case.ended(command).await, "AwsUnavailable");
+    one_line(&case.ended(command).await, "AWS did not answer in 2s.");
 
     let files = case.world.files.path();
     let nobody = case

@@ -167,6 +167,8 @@ async fn deletion_has_a_window_and_can_be_taken_back() {
         .delete_secret()
         .secret_id("b")
         .force_delete_without_recovery(true);
+    let both = forced.clone().recovery_window_in_days(7).send().await;
+    assert_eq!(code(both), "InvalidParameterException");
     forced.send().await.unwrap();
     assert_eq!(region.arn("b"), None);
 }
