@@ -67,6 +67,13 @@ impl<K: Eq + Hash + Clone, V> Table<K, V> {
         self.rows.insert(key, stamped).map(|old| old.row)
     }
 
+    /// Replaces the row of a key that has one. A relist under way has not met the key by that.
+    pub fn replace(&mut self, key: &K, row: V) {
+        if let Some(stamped) = self.rows.get_mut(key) {
+            stamped.row = Arc::new(row);
+        }
+    }
+
     /// Tells a relist under way that the key was met, without changing its row.
     pub fn stamp(&mut self, key: &K) {
         if let Some(stamped) = self.rows.get_mut(key) {

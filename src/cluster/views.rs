@@ -126,13 +126,22 @@ impl Views {
         self.inner.lock().writing.remove(key);
     }
 
-    /// Takes in a binding that a write or a GET returned, unless the watch has shown a newer one. What somebody asks
-    /// for in it is answered when the watch shows it too.
+    /// Takes in a binding that a write or a GET returned, unless the watch has shown a newer one, or that it is gone:
+    /// a reply may be handled late. What somebody asks for in it is answered when the watch shows it too.
     pub fn put_binding(&self, object: BindingObject) {
         let mut inner = self.inner.lock();
-        let put = inner.put_binding(object);
-        if put.asks {
-            inner.owed.insert(put.key);
+        let key = ObjectKey::of(&object.metadata);
+        let row = BindingRow::new(object);
+        let Some(before) = inner.bindings.get(&key) else {
+            return;
+        };
+        if is_newer(&before.resource_version, &row.resource_version) {
+            return;
+        }
+        let asks = !before.asks_the_same(&row);
+        inner.bindings.replace(&key, row);
+        if asks {
+            inner.owed.insert(key);
         }
     }
 
@@ -420,5 +429,36 @@ mod tests {
             "an older event tells it as well"
         );
         assert_eq!(wakes(&views, binding("4", Some("now"), 3)), 0, "once");
+    }
+
+    #[test]
+    fn a_reply_that_is_handled_late_brings_nothing_back() {
+        let of = |uid: &str, version: &str| {
+            let mut object = binding(version, None, 1);
+            object.metadata.uid = Some(uid.to_owned());
+            object
+        };
+        let views = Views::default();
+        let key = ObjectKey::of(&of("u", "1").metadata);
+        let uid = || views.binding(&key).map(|row| row.uid.clone());
+        views.on_binding("", Event::Apply(of("u", "1")));
+        views.on_binding("", Event::Delete(of("u", "3")));
+        views.put_binding(of("u", "2"));
+        assert_eq!(uid(), None, "it is gone");
+        assert_eq!(views.bindings_in("n").len(), 0);
+
+        views.on_binding("", Event::Apply(of("v", "5")));
+        views.put_binding(of("u", "2"));
+        assert_eq!(uid().as_deref(), Some("v"), "another one has its name");
+        // A GET shows the next one of the name before the watch does.
+        views.put_binding(of("w", "7"));
+        assert_eq!(uid().as_deref(), Some("w"));
+
+        // A listing that has not met it decides, whatever a reply from before shows.
+        views.on_binding("", Event::Init);
+        views.put_binding(of("w", "8"));
+        let wakes = views.on_binding("", Event::InitDone);
+        assert_eq!(wakes, [Wake::Gone(key.clone())]);
+        assert_eq!(uid(), None);
     }
 }
