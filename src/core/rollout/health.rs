@@ -112,26 +112,19 @@ impl Progress {
     pub fn observe(before: Option<Progress>, workload: &Workload, now: Timestamp) -> Progress {
         let n = &workload.numbers;
         let numbers = (n.updated, n.available);
-        match before {
-            // An older look than the last one.
-            Some(known) if known.uid == workload.uid && known.generation > workload.generation => {
-                known
-            }
-            Some(mut known)
-                if known.uid == workload.uid && known.generation == workload.generation =>
-            {
-                if known.seen.insert(numbers) {
-                    known.at = now;
-                }
-                known
-            }
-            _ => Progress {
-                uid: workload.uid.clone(),
-                generation: workload.generation,
-                seen: [numbers].into(),
-                at: now,
-            },
+        let anew = || Progress {
+            uid: workload.uid.clone(),
+            generation: workload.generation,
+            seen: BTreeSet::new(),
+            at: now,
+        };
+        let known = before.filter(|b| b.uid == workload.uid && b.generation >= workload.generation);
+        let mut progress = known.unwrap_or_else(anew);
+        // A look at an older generation says nothing.
+        if progress.generation == workload.generation && progress.seen.insert(numbers) {
+            progress.at = now;
         }
+        progress
     }
 
     /// What is left of `timeout`; None: it is over.
