@@ -37,8 +37,10 @@ fn entry(n: usize) -> String {
     format!("e{n:03}")
 }
 
-/// Every entry, once and all at the same moment.
-async fn all_together(hub: &Arc<Hub>, of_many: bool) {
+/// Reads every entry, once and all at the same moment. The most batches that came together, all of them full.
+async fn all_together(of_many: bool) -> usize {
+    let bed = bed().await;
+    let hub = bed.hub().await;
     let reading = Reading {
         of_many,
         ..Freshness::Reuse.into()
@@ -48,6 +50,9 @@ async fn all_together(hub: &Arc<Hub>, of_many: bool) {
         assert_eq!(text(&read), entry(n));
     };
     join_all((0..ALL).map(read)).await;
+    let calls = reads(&bed);
+    assert_eq!(calls.len(), ALL / 20, "each batch is full");
+    most_at_once(&calls)
 }
 
 /// One reader after the other, none waiting for those before it.
@@ -96,22 +101,14 @@ async fn many_who_come_in_a_row_share_as_many_batches_as_may_leave() {
 
 #[tokio::test]
 async fn many_who_come_together_share_them_too() {
-    let bed = bed().await;
-    all_together(&bed.hub().await, false).await;
-    let calls = reads(&bed);
-    let most = most_at_once(&calls);
-    assert_eq!(calls.len(), ALL / 20, "each batch is full");
-    assert!(most <= BURST, "{most} of {} calls together", calls.len());
+    let most = all_together(false).await;
+    assert!(most <= BURST, "{most} together");
 }
 
 #[tokio::test]
 async fn one_reader_of_many_entries_waits_for_nobody() {
-    let bed = bed().await;
-    all_together(&bed.hub().await, true).await;
-    let calls = reads(&bed);
-    let most = most_at_once(&calls);
-    assert_eq!(calls.len(), ALL / 20, "each batch is full");
-    assert!(most > BURST, "{most} of {} calls together", calls.len());
+    let most = all_together(true).await;
+    assert!(most > BURST, "{most} together");
 }
 
 #[tokio::test]
